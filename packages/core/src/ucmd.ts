@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * A command in flight: who called, and the struct that was passed (SPEC F3).
+ *
+ * Invariant: between `read` and the end of the call the buffer holds the kernel's view of the
+ * struct: what the caller's size covers, zeros behind it. Nothing goes back to the caller but by
+ * `respond`, and never more than the caller's own size.
+ */
+import type { Task } from '@iommufd/host'
+import type { IommufdCtx } from './context.js'
+import {
+  STRUCT_TAIL_NOT_ZERO,
+  STRUCT_TOO_SMALL,
+  STRUCT_UNREADABLE,
+  STRUCT_UNWRITABLE,
+} from './refusals.js'
+
+/** Larger than any struct of the uAPI (the test command's 72 bytes). */
+const BUFFER_BYTES = 256
+const TAIL_CHUNK = 4096
+
+export class Ucmd {
+  readonly words: Int32Array = new Int32Array(BUFFER_BYTES / 4)
+  readonly bytes: Uint8Array = new Uint8Array(this.words.buffer)
+  readonly #tail = new Uint8Array(TAIL_CHUNK)
+  ctx!: IommufdCtx
+  task!: Task
+  /** Where the struct lies in the caller's memory. */
+  argHi = 0
+  argLo = 0
+  /** First u32 of the struct: how much of it the caller knows, as an unsigned number of bytes. */
+  userSize = 0
+
+  /** Binds the command to its call and reads the caller's size: 0 or a negative errno. */
+  begin(ctx: IommufdCtx, task: Task, argHi: number, argLo: number): number {
+    this.ctx = ctx
+    this.task = task
+    this.argHi = argHi
+    this.argLo = argLo
+    const rc = this.#copyIn(4)
+    this.userSize = (this.words[0] as number) >>> 0
+    return rc
+  }
+
+  /** Reads the struct of `size` bytes of which at least `minSize` must be given. */
+  read(size: number, minSize: number): number {
+    const userSize = this.userSize
+    const refusals = this.ctx.engine.refusals
+    if (userSize < minSize) return refusals.refuse(STRUCT_TOO_SMALL, userSize | 0, minSize)
+    if (userSize > size) {
+      const rc = this.#checkTail(size)
+      if (rc !== 0) return rc
+      return this.#copyIn(size)
+    }
+    if (userSize < size) this.bytes.fill(0, userSize, size)
+    return this.#copyIn(userSize)
+  }
+
+  /** A u32 or one word of a u64, as int32 bits; `at` is a byte offset. */
+  word(at: number): number {
+    return this.words[at >> 2] as number
+  }
+
+  /** An unsigned u32. */
+  u32(at: number): number {
+    return (this.words[at >> 2] as number) >>> 0
+  }
+
+  /** High word of a u64. */
+  hi(at: number): number {
+    return this.words[(at >> 2) + 1] as number
+  }
+
+  /** Low word of a u64. */
+  lo(at: number): number {
+    return this.words[at >> 2] as number
+  }
+
+  setWord(at: number, value: number): void {
+    this.words[at >> 2] = value
+  }
+
+  setU64(at: number, hi: number, lo: number): void {
+    this.words[(at >> 2) + 1] = hi
+    this.words[at >> 2] = lo
+  }
+
+  /** Writes the first min(userSize, length) bytes back to the caller. */
+  respond(length: number): number {
+    return this.respondPart(0, Math.min(this.userSize, length))
+  }
+
+  /** Writes `length` bytes from byte offset `at` back to the caller, whatever its size says. */
+  respondPart(at: number, length: number): number {
+    const engine = this.ctx.engine
+    if (engine.faults.hit()) return engine.injectFault()
+    const lo = (this.argLo >>> 0) + at
+    const hi = this.argHi + (lo > 0xffffffff ? 1 : 0)
+    const rc = this.task.mm.copyToUser(hi | 0, lo | 0, this.bytes, at, length)
+    return rc === 0 ? 0 : engine.refusals.refuse(STRUCT_UNWRITABLE, hi, lo | 0, length)
+  }
+
+  #copyIn(length: number): number {
+    const engine = this.ctx.engine
+    if (engine.faults.hit()) return engine.injectFault()
+    const rc = this.task.mm.copyFromUser(this.argHi, this.argLo, this.bytes, 0, length)
+    if (rc === 0) return 0
+    return engine.refusals.refuse(STRUCT_UNREADABLE, this.argHi, this.argLo, length)
+  }
+
+  /**
+   * What the caller has behind the struct must be zero. The bytes are looked at in order, so the
+   * first that is not zero (E2BIG) or cannot be read (EFAULT) decides.
+   */
+  #checkTail(size: number): number {
+    const refusals = this.ctx.engine.refusals
+    let at = size
+    while (at < this.userSize) {
+      const lo = (this.argLo >>> 0) + at
+      const hi = this.argHi + (lo > 0xffffffff ? 1 : 0)
+      const chunk = Math.min(this.userSize - at, TAIL_CHUNK - (lo % TAIL_CHUNK))
+      if (this.task.mm.copyFromUser(hi | 0, lo | 0, this.#tail, 0, chunk) !== 0) {
+        return refusals.refuse(STRUCT_UNREADABLE, hi, lo | 0, chunk)
+      }
+      if (!isZero(this.#tail, chunk)) {
+        return refusals.refuse(STRUCT_TAIL_NOT_ZERO, this.userSize | 0, size)
+      }
+      at += chunk
+    }
+    return 0
+  }
+}
+
+function isZero(bytes: Uint8Array, length: number): boolean {
+  for (let i = 0; i < length; i++) if (bytes[i] !== 0) return false
+  return true
+}

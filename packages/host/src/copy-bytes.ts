@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Copying bytes between two arrays. Every ioctl copies a struct of 8 to 64 bytes in and out, so that the fixed price of
+// `set(subarray)`, and the view it leaves to the garbage collector, would be the largest part of the copy: short ones are
+// made byte by byte, eight to a turn, and cost no garbage.
+
+/** From this many bytes on, `set(subarray)` is the faster way. */
+const LONG = 96
+
+/** @throws when either range leaves its array: assignments outside would be lost without a word */
+export function copyBytes(
+  from: Uint8Array,
+  fromAt: number,
+  to: Uint8Array,
+  toAt: number,
+  length: number,
+): void {
+  if (fromAt + length > from.length || toAt + length > to.length)
+    throw new RangeError(`copy of ${length} bytes leaves its buffer`)
+  if (length >= LONG) {
+    to.set(from.subarray(fromAt, fromAt + length), toAt)
+    return
+  }
+  let i = 0
+  for (; i + 8 <= length; i += 8) {
+    const source = fromAt + i
+    const target = toAt + i
+    to[target] = from[source] as number
+    to[target + 1] = from[source + 1] as number
+    to[target + 2] = from[source + 2] as number
+    to[target + 3] = from[source + 3] as number
+    to[target + 4] = from[source + 4] as number
+    to[target + 5] = from[source + 5] as number
+    to[target + 6] = from[source + 6] as number
+    to[target + 7] = from[source + 7] as number
+  }
+  for (; i < length; i++) to[toAt + i] = from[fromAt + i] as number
+}

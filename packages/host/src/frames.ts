@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The physical memory of the simulated machine: page frames in one buffer that grows. The buffer is a WebAssembly.Memory,
+// because that grows in place: address space is set aside for all of it, untouched pages cost nothing, nothing is copied.
+//
+// A frame has a count of references (page tables that map it, the file it belongs to, pins) and a count of pins, which
+// are among the references. It is free when it has no reference. Frame 0 is the shared zero page and never free: it
+// stands for every private page that was read before it was written.
+//
+// Frames are handed out in ascending order, round and round through those that have been in use, so that neighbouring
+// pages tend to be neighbours in memory. A frame that never was in use is zero without being touched, and costs nothing.
+// `bytes` is replaced when the buffer grows: nobody may keep it over a call that can allocate.
+
+import { ENOMEM, PAGE_SIZE } from '@iommufd/uapi'
+import { copyBytes } from './copy-bytes.js'
+
+/** The shared zero page. */
+export const ZERO_FRAME = 0
+
+const FIRST_CAPACITY = 256
+/** Frames in one unit of WebAssembly.Memory, 64 KiB. */
+const UNIT_FRAMES = 16
+
+/** What is used of it: the library of the language knows neither this nor any other object of the surroundings. */
+interface GrowableMemory {
+  readonly buffer: ArrayBuffer
+  grow(units: number): number
+}
+declare const WebAssembly: {
+  readonly Memory: new (limits: { initial: number; maximum: number }) => GrowableMemory
+}
+
+export class Frames {
+  /** The memory: frame n at n * 4096. Replaced when it grows. */
+  bytes: Uint8Array
+  readonly #memory: GrowableMemory
+  #references: Uint32Array
+  #pins: Uint32Array
+  /** One bit per frame below `#high`: it is free. */
+  #free: Uint32Array
+  #freeCount = 0
+  /** The search for a free frame goes on here. */
+  #cursor = 1
+  /** Frames from here on have never been in use. */
+  #high = 1
+  #pinned = 0
+  readonly #limit: number
+
+  /** @param limit frames that the machine may have, the zero frame included */
+  constructor(limit: number) {
+    const capacity = Math.min(FIRST_CAPACITY, limit)
+    this.#memory = new WebAssembly.Memory({ initial: units(capacity), maximum: units(limit) })
+    this.bytes = new Uint8Array(this.#memory.buffer)
+    this.#references = new Uint32Array(capacity)
+    this.#pins = new Uint32Array(capacity)
+    this.#free = new Uint32Array((capacity + 31) >>> 5)
+    this.#limit = limit
+    this.#references[ZERO_FRAME] = 1
+  }
+
+  /** Frames with a reference, the zero frame not counted. */
+  get inUse(): number {
+    return this.#high - 1 - this.#freeCount
+  }
+
+  /** Frames with a pin. */
+  get pinned(): number {
+    return this.#pinned
+  }
+
+  /**
+   * A frame with one reference, the caller's.
+   * @param zeroed false when the caller overwrites all of it
+   * @returns the frame, or -ENOMEM
+   */
+  allocate(zeroed: boolean): number {
+    const frame = this.#freeCount > 0 ? this.#recycled() : -1
+    if (frame < 0) return this.#fresh()
+    this.#references[frame] = 1
+    if (zeroed) this.bytes.fill(0, frame * PAGE_SIZE, (frame + 1) * PAGE_SIZE)
+    return frame
+  }
+
+  /** A new frame with the contents of another, and one reference. @returns the frame, or -ENOMEM */
+  duplicate(frame: number): number {
+    if (frame === ZERO_FRAME) return this.allocate(true)
+    const copy = this.allocate(false)
+    if (copy < 0) return copy
+    this.bytes.copyWithin(copy * PAGE_SIZE, frame * PAGE_SIZE, (frame + 1) * PAGE_SIZE)
+    return copy
+  }
+
+  get(frame: number): void {
+    this.#references[frame] = (this.#references[frame] as number) + 1
+  }
+
+  put(frame: number): void {
+    const left = (this.#references[frame] as number) - 1
+    this.#references[frame] = left
+    if (left === 0) this.#release(frame)
+  }
+
+  pin(frame: number): void {
+    this.get(frame)
+    const pins = this.#pins[frame] as number
+    if (pins === 0) this.#pinned++
+    this.#pins[frame] = pins + 1
+  }
+
+  /** @throws when the frame is not pinned */
+  unpin(frame: number): void {
+    const pins = this.pins(frame)
+    if (pins === 0) throw new Error(`unpin of frame ${frame}, which is not pinned`)
+    if (pins === 1) this.#pinned--
+    this.#pins[frame] = pins - 1
+    this.put(frame)
+  }
+
+  pins(frame: number): number {
+    return this.#pins[frame] ?? 0
+  }
+
+  /** References that are not pins: page tables and files. A private page with one is its mapping's own. */
+  mappings(frame: number): number {
+    return (this.#references[frame] as number) - (this.#pins[frame] as number)
+  }
+
+  /** @throws when nothing holds the frame, or the bytes leave it */
+  read(frame: number, offset: number, dst: Uint8Array, at: number, length: number): void {
+    this.#check(frame, offset, length)
+    copyBytes(this.bytes, frame * PAGE_SIZE + offset, dst, at, length)
+  }
+
+  /** @throws when nothing holds the frame, or the bytes leave it */
+  write(frame: number, offset: number, src: Uint8Array, at: number, length: number): void {
+    this.#check(frame, offset, length)
+    copyBytes(src, at, this.bytes, frame * PAGE_SIZE + offset, length)
+  }
+
+  #check(frame: number, offset: number, length: number): void {
+    if (!((this.#references[frame] ?? 0) > 0)) throw new Error(`frame ${frame} is not in use`)
+    if (offset < 0 || length < 0 || offset + length > PAGE_SIZE)
+      throw new RangeError(`${length} bytes at ${offset} leave the frame`)
+  }
+
+  #release(frame: number): void {
+    const word = frame >>> 5
+    this.#free[word] = (this.#free[word] as number) | (1 << (frame & 31))
+    this.#freeCount++
+  }
+
+  /**
+   * A frame that has been in use. A new round begins only when an eighth of all frames are free, so that looking at the
+   * bits costs a fraction of a step per frame found, whatever the order of freeing.
+   */
+  #recycled(): number {
+    let frame = this.#nextFree(this.#cursor)
+    if (frame < 0) {
+      if (this.#freeCount < this.#high >>> 3 && this.#high < this.#limit) return -1
+      frame = this.#nextFree(0)
+    }
+    const word = frame >>> 5
+    this.#free[word] = (this.#free[word] as number) & ~(1 << (frame & 31))
+    this.#freeCount--
+    this.#cursor = frame + 1
+    return frame
+  }
+
+  #nextFree(from: number): number {
+    let word = from >>> 5
+    let bits = (this.#free[word] as number) & (-1 << (from & 31))
+    const end = (this.#high + 31) >>> 5
+    while (bits === 0) {
+      if (++word >= end) return -1
+      bits = this.#free[word] as number
+    }
+    return (word << 5) + 31 - Math.clz32(bits & -bits)
+  }
+
+  #fresh(): number {
+    const frame = this.#high
+    if (frame === this.#references.length && !this.#grow()) return -ENOMEM
+    this.#high = frame + 1
+    this.#cursor = frame + 1
+    this.#references[frame] = 1
+    return frame
+  }
+
+  /** False when the machine has all the memory it may have, or the JavaScript engine has no more to give. */
+  #grow(): boolean {
+    const capacity = Math.min(this.#references.length * 2, this.#limit)
+    if (capacity === this.#references.length) return false
+    try {
+      this.#memory.grow(units(capacity) - units(this.#references.length))
+    } catch {
+      return false
+    }
+    this.bytes = new Uint8Array(this.#memory.buffer)
+    this.#references = enlarged(this.#references, capacity)
+    this.#pins = enlarged(this.#pins, capacity)
+    this.#free = enlarged(this.#free, (capacity + 31) >>> 5)
+    return true
+  }
+}
+
+function units(frames: number): number {
+  return Math.ceil(frames / UNIT_FRAMES)
+}
+
+function enlarged(array: Uint32Array, length: number): Uint32Array {
+  const larger = new Uint32Array(length)
+  larger.set(array)
+  return larger
+}

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * IOAS_CHANGE_PROCESS: another process takes over what a context has mapped (SPEC L11).
+ *
+ * Invariant: only file mappings can change process. The new owner is charged for everything before
+ * the old one is relieved, so the limit must admit both; if it does not, nothing has changed. All
+ * mappings of the context change together.
+ */
+import type { Task } from '@iommufd/host'
+import type { Ucmd } from '@iommufd/core'
+import { iommu_ioas_change_process } from '@iommufd/uapi'
+import { ACCOUNT_MM, ACCOUNT_USER, charge, uncharge } from './account.js'
+import { IommufdIoas } from './ioas.js'
+import { type Owner, isOwner } from './owners.js'
+import type { PagesTable } from './pages-table.js'
+import { AREA_NOT_A_FILE, RESERVED_NOT_ZERO } from './refusals.js'
+
+export function ioasChangeProcess(ucmd: Ucmd): number {
+  const { ctx, task } = ucmd
+  const reserved = ucmd.word(iommu_ioas_change_process.at.__reserved)
+  if (reserved !== 0) return ctx.engine.refusals.refuse(RESERVED_NOT_ZERO, reserved)
+  const moving = new Set<number>()
+  let table: PagesTable | undefined
+  for (const object of ctx.objects) {
+    if (!(object instanceof IommufdIoas)) continue
+    const rc = collectMoving(object, task, moving)
+    if (rc < 0) return rc
+    table = object.iopt.tables.pages
+  }
+  return table === undefined ? 0 : moveCharges(table, moving, task)
+}
+
+/** Adds the pages of an address space that somebody else owns; user memory is refused. */
+function collectMoving(ioas: IommufdIoas, task: Task, moving: Set<number>): number {
+  const { areas, engine, tables } = ioas.iopt
+  for (let pos = areas.first(); pos >= 0; pos = areas.next(pos)) {
+    const pages = tables.areas.pages[areas.value(pos)] as number
+    if (tables.pages.file(pages) === undefined) {
+      const hi = areas.startHi(pos)
+      return engine.refusals.refuse(AREA_NOT_A_FILE, ioas.id, hi, areas.startLo(pos))
+    }
+    if (!isOwner(tables.pages.owner(pages), task)) moving.add(pages)
+  }
+  return 0
+}
+
+function moveCharges(table: PagesTable, moving: ReadonlySet<number>, task: Task): number {
+  const rc = chargeNew(table, moving, task)
+  if (rc < 0) return rc
+  for (const pages of moving) {
+    const npinned = table.pinned(pages)?.npinned ?? 0
+    uncharge(table.engine, table.owner(pages), table.accountMode(pages), npinned)
+    table.setOwner(pages, task)
+  }
+  return 0
+}
+
+/** Charges `task` for all pages of each mode at once, as one limit check. */
+function chargeNew(table: PagesTable, moving: ReadonlySet<number>, task: Task): number {
+  const owner: Owner = { task, mm: task.mm, user: task.user, users: 0 }
+  const byUser = countPinned(table, moving, ACCOUNT_USER)
+  const rc = byUser > 0 ? charge(table.engine, owner, ACCOUNT_USER, byUser) : 0
+  if (rc < 0) return rc
+  const byMm = countPinned(table, moving, ACCOUNT_MM)
+  const charged = byMm > 0 ? charge(table.engine, owner, ACCOUNT_MM, byMm) : 0
+  if (charged < 0 && byUser > 0) uncharge(table.engine, owner, ACCOUNT_USER, byUser)
+  return charged
+}
+
+function countPinned(table: PagesTable, moving: ReadonlySet<number>, mode: number): number {
+  let npinned = 0
+  for (const pages of moving) {
+    if (table.accountMode(pages) === mode) npinned += table.pinned(pages)?.npinned ?? 0
+  }
+  return npinned
+}

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * Records of `iopt_pages`: the memory behind areas (SPEC E4).
+ *
+ * Invariant: a record names memory (user addresses, or a range of a file), whether it is pinned for
+ * writing, and who is charged in which way; it lives while an area or a copy refers to it. `index` 0
+ * is the page that holds the first mapped byte. Pins are kept apart, in a `PinnedPages` that exists
+ * only while something is pinned, so that a mapping nobody uses costs a few bytes and no object.
+ */
+
+import type { Iommufd } from '@iommufd/core'
+import type { File, Task } from '@iommufd/host'
+import { CAP_IPC_LOCK } from '@iommufd/uapi'
+import { ACCOUNT_MM, ACCOUNT_NONE, ACCOUNT_USER } from './account.js'
+import { grown, grownLength } from './area-table.js'
+import { type Owner, OwnerTable } from './owners.js'
+import { BATCH_PAGES } from './pin.js'
+import { PinnedPages } from './pinned-pages.js'
+
+const WRITABLE = 1
+const IS_FILE = 2
+const IS_PINNED = 4
+const MODE_SHIFT = 3
+const INITIAL = 16
+
+export class PagesTable {
+  readonly engine: Iommufd
+  readonly owners: OwnerTable = new OwnerTable()
+  #batchPages = BATCH_PAGES
+  /** Areas (and calls in progress) that refer to the record. Links free records otherwise. */
+  #users = new Int32Array(INITIAL)
+  /** Number of the first page: of the address space, or of the file. */
+  #basePage = new Float64Array(INITIAL)
+  #flags = new Uint8Array(INITIAL)
+  #owner = new Int32Array(INITIAL)
+  readonly #files = new Map<number, File>()
+  readonly #pinned = new Map<number, PinnedPages>()
+  #free = -1
+  #used = 0
+  #live = 0
+
+  constructor(engine: Iommufd) {
+    this.engine = engine
+  }
+
+  /** Pages that are pinned at most in one call of the host. */
+  get batchPages(): number {
+    return this.#batchPages
+  }
+
+  /** Lowers that bound (it never exceeds BATCH_PAGES); at least 1. */
+  setBatchPages(pages: number): void {
+    this.#batchPages = Math.max(1, Math.min(pages, BATCH_PAGES))
+  }
+
+  /** Records that exist. */
+  get count(): number {
+    return this.#live
+  }
+
+  /** Records with pins. */
+  get pinnedCount(): number {
+    return this.#pinned.size
+  }
+
+  /** Bytes that the columns hold. */
+  get bytes(): number {
+    return this.#flags.length * 17
+  }
+
+  /** User memory of `task` from the page `basePage` on. One user: the caller. */
+  createUser(task: Task, accountsMm: boolean, basePage: number, writable: boolean): number {
+    return this.#create(task, accountsMm, basePage, writable ? WRITABLE : 0)
+  }
+
+  /** A file from the page `basePage` on; takes a reference to it. One user: the caller. */
+  createFile(
+    task: Task,
+    accountsMm: boolean,
+    file: File,
+    basePage: number,
+    writable: boolean,
+  ): number {
+    const pages = this.#create(task, accountsMm, basePage, IS_FILE | (writable ? WRITABLE : 0))
+    this.#files.set(pages, file.get())
+    return pages
+  }
+
+  get(pages: number): void {
+    this.#users[pages] = (this.#users[pages] as number) + 1
+  }
+
+  put(pages: number): void {
+    const users = (this.#users[pages] as number) - 1
+    this.#users[pages] = users
+    if (users === 0) this.#destroy(pages)
+  }
+
+  basePage(pages: number): number {
+    return this.#basePage[pages] as number
+  }
+
+  isWritable(pages: number): boolean {
+    return ((this.#flags[pages] as number) & WRITABLE) !== 0
+  }
+
+  /** The file behind the record, or undefined for user memory. */
+  file(pages: number): File | undefined {
+    return ((this.#flags[pages] as number) & IS_FILE) !== 0 ? this.#files.get(pages) : undefined
+  }
+
+  owner(pages: number): Owner {
+    return this.owners.owner(this.#owner[pages] as number)
+  }
+
+  accountMode(pages: number): number {
+    return (this.#flags[pages] as number) >> MODE_SHIFT
+  }
+
+  /** Makes the present triple of `task` the owner; charges are the caller's business. */
+  setOwner(pages: number, task: Task): void {
+    const before = this.#owner[pages] as number
+    this.#owner[pages] = this.owners.get(task)
+    this.owners.put(before)
+  }
+
+  /** The pins of the record, or undefined when nothing is pinned. */
+  pinned(pages: number): PinnedPages | undefined {
+    return ((this.#flags[pages] as number) & IS_PINNED) !== 0 ? this.#pinned.get(pages) : undefined
+  }
+
+  /** The pins of the record, made if need be. */
+  pinnedOrNew(pages: number): PinnedPages {
+    const existing = this.pinned(pages)
+    if (existing !== undefined) return existing
+    const pinned = new PinnedPages(this, pages)
+    this.#flags[pages] = (this.#flags[pages] as number) | IS_PINNED
+    this.#pinned.set(pages, pinned)
+    return pinned
+  }
+
+  /** Forgets the pins of the record if nothing is pinned any more. */
+  dropIfUnpinned(pages: number): void {
+    if (this.pinned(pages)?.npinned !== 0) return
+    this.#flags[pages] = (this.#flags[pages] as number) & ~IS_PINNED
+    this.#pinned.delete(pages)
+  }
+
+  /** Root maps without a limit (CAP_IPC_LOCK), for good. */
+  #create(task: Task, accountsMm: boolean, basePage: number, flags: number): number {
+    const pages = this.#take()
+    const unlimited = task.capable(CAP_IPC_LOCK)
+    const mode = unlimited ? ACCOUNT_NONE : accountsMm ? ACCOUNT_MM : ACCOUNT_USER
+    this.#users[pages] = 1
+    this.#basePage[pages] = basePage
+    this.#flags[pages] = flags | (mode << MODE_SHIFT)
+    this.#owner[pages] = this.owners.get(task)
+    this.#live++
+    return pages
+  }
+
+  #destroy(pages: number): void {
+    this.owners.put(this.#owner[pages] as number)
+    this.#live--
+    const file = this.file(pages)
+    this.#users[pages] = this.#free
+    this.#free = pages
+    if (file === undefined) return
+    this.#files.delete(pages)
+    file.put()
+  }
+
+  #take(): number {
+    const pages = this.#free
+    if (pages >= 0) {
+      this.#free = this.#users[pages] as number
+      return pages
+    }
+    if (this.#used === this.#flags.length) this.#grow()
+    return this.#used++
+  }
+
+  #grow(): void {
+    const length = grownLength(this.#flags.length)
+    this.#users = grown(this.#users, new Int32Array(length))
+    this.#basePage = grown(this.#basePage, new Float64Array(length))
+    this.#flags = grown(this.#flags, new Uint8Array(length))
+    this.#owner = grown(this.#owner, new Int32Array(length))
+  }
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The search for free address space: each node of a RangeTree carries an upper bound of the holes in front of the
+// entries under it (the hole behind the last range of all belongs to no entry and is tested apart).
+//
+// A bound is a double holding bytes, rounded to nearest. Rounding keeps order, so `bound < wanted` (rounded the
+// same way) proves that nothing below fits; whether a hole really fits is decided on exact pages and offsets.
+// Inserting a range only makes holes smaller, except that a leaf's last entry may take over a hole which belonged
+// to the next leaf. Removing raises one path. A search that was led astray lowers the bounds it met, so
+// each raised bound misleads once: O(log n) amortised.
+
+import type { NodeStore } from './range-tree-nodes.js'
+
+/** Raises the bounds above an entry of `leaf` to the hole in front of it. */
+export function raiseBounds(nodes: NodeStore, leaf: number, entry: number): void {
+  const pages = nodes.pages
+  const words = nodes.words
+  const before = entryBefore(nodes, leaf, entry)
+  let page = pages[entry]
+  let offset = nodes.offset(entry)
+  if (before >= 0) {
+    page -= pages[nodes.lastAt(before)]
+    offset -= nodes.lastOffset(before) + 1
+  }
+  const hole = page * 4096 + offset
+  let node = leaf
+  while (hole > pages[nodes.holeAt(node)]) {
+    const up = words[nodes.upAt(node)]
+    pages[nodes.holeAt(node)] = hole
+    if (up < 0) return
+    pages[nodes.lastAt(nodes.entryOf(up, node))] = hole
+    node = up
+  }
+}
+
+/** The entry in front of a place in `leaf`, -1 if there is none. */
+export function entryBefore(nodes: NodeStore, leaf: number, entry: number): number {
+  if (entry > nodes.firstOf(leaf)) return entry - 1
+  const left = nodes.words[nodes.previousAt(leaf)]
+  return left < 0 ? -1 : nodes.firstOf(left) + nodes.words[nodes.countAt(left)] - 1
+}
+
+/**
+ * The lowest leaf to the right of `leaf` that may have a hole of the wanted size in front of an entry, or -1.
+ * Bounds of inner nodes found too high on the way are lowered.
+ */
+export function nextLeafWithHole(nodes: NodeStore, leaf: number): number {
+  const words = nodes.words
+  let child = leaf
+  for (;;) {
+    let node = words[nodes.upAt(child)]
+    if (node < 0) return -1
+    let entry = childWithHole(nodes, node, nodes.entryOf(node, child) + 1)
+    while (entry >= 0) {
+      child = words[nodes.valueAt(entry)]
+      if (words[nodes.levelAt(child)] === 0) return child
+      node = child
+      entry = childWithHole(nodes, node, nodes.firstOf(node))
+    }
+    lowerInnerBound(nodes, node)
+    child = node
+  }
+}
+
+// The first entry from `entry` on whose bound reaches what is wanted, or -1.
+function childWithHole(nodes: NodeStore, node: number, entry: number): number {
+  const pages = nodes.pages
+  const wanted = nodes.wanted[0]
+  const end = nodes.firstOf(node) + nodes.words[nodes.countAt(node)]
+  for (let i = entry; i < end; i++) if (pages[nodes.lastAt(i)] >= wanted) return i
+  return -1
+}
+
+function lowerInnerBound(nodes: NodeStore, node: number): void {
+  const pages = nodes.pages
+  const end = nodes.firstOf(node) + nodes.words[nodes.countAt(node)]
+  let largest = 0
+  for (let i = nodes.firstOf(node); i < end; i++) {
+    const bound = pages[nodes.lastAt(i)]
+    if (bound > largest) largest = bound
+  }
+  nodes.setHole(node, largest)
+}
+
+/**
+ * The first entry of `leaf` from `entry` on with a hole of the wanted size in front of it, or -1. Another entry
+ * must precede. A leaf searched in whole without success gets its bound lowered.
+ */
+export function entryBehindHole(nodes: NodeStore, leaf: number, entry: number): number {
+  const pages = nodes.pages
+  const wanted = nodes.wanted[0]
+  const end = nodes.firstOf(leaf) + nodes.words[nodes.countAt(leaf)]
+  const before = entryBefore(nodes, leaf, entry)
+  let last = pages[nodes.lastAt(before)]
+  let lastOffset = nodes.lastOffset(before)
+  let largest = 0
+  for (let i = entry; i < end; i++) {
+    const start = pages[i]
+    const offset = nodes.offset(i) - lastOffset - 1
+    const hole = (start - last) * 4096 + offset
+    if (hole >= wanted) {
+      // Exactly: each difference of pages is exact, and the sign of the sum survives rounding.
+      const spare = (start - last - nodes.wanted[1]) * 4096 + (offset - 1 - nodes.wanted[2])
+      if (spare >= 0) return i
+    }
+    if (hole > largest) largest = hole
+    last = pages[nodes.lastAt(i)]
+    lastOffset = nodes.lastOffset(i)
+  }
+  if (entry === nodes.firstOf(leaf)) nodes.setHole(leaf, largest)
+  return -1
+}

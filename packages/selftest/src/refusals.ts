@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The refusals of IOMMU_TEST_CMD. */
+import type { RefusalSite } from '@iommufd/core'
+import {
+  EBADE,
+  EBADFD,
+  EFAULT,
+  EINVAL,
+  EIO,
+  EMFILE,
+  ENOENT,
+  ENOMEM,
+  EOPNOTSUPP,
+  EOVERFLOW,
+} from '@iommufd/uapi'
+
+export const TEST_OP_UNKNOWN: RefusalSite = {
+  id: 'TEST_OP_UNKNOWN',
+  errno: EOPNOTSUPP,
+  spec: 'section 10',
+  operands: { op: 'u32' },
+  sentence: 'IOMMU_TEST_CMD has no operation {op} here',
+  remedy: 'see the list of operations that are implemented',
+}
+
+export const TEST_FLAGS_UNKNOWN: RefusalSite = {
+  id: 'TEST_FLAGS_UNKNOWN',
+  errno: EOPNOTSUPP,
+  spec: 'section 10',
+  operands: { flags: 'flags', known: 'flags' },
+  sentence: 'flags {flags} has bits outside {known}',
+  remedy: 'use only the flags of this operation',
+}
+
+export const RESERVED_LENGTH_ZERO: RefusalSite = {
+  id: 'RESERVED_LENGTH_ZERO',
+  errno: EINVAL,
+  spec: 'section 10',
+  operands: { start: 'u64' },
+  sentence: 'the range to reserve at {start} has length 0',
+  remedy: 'reserve at least one byte',
+}
+
+export const RESERVED_RANGE_WRAPS: RefusalSite = {
+  id: 'RESERVED_RANGE_WRAPS',
+  errno: EOVERFLOW,
+  spec: 'section 10',
+  operands: { start: 'u64', length: 'u64' },
+  sentence: '{length} bytes to reserve at {start} run past the end of the 64-bit space',
+  remedy: 'check start and length',
+}
+
+export const FD_IS_NO_ACCESS: RefusalSite = {
+  id: 'FD_IS_NO_ACCESS',
+  errno: EBADFD,
+  spec: 'section 10',
+  operands: { fd: 's32' },
+  sentence: 'descriptor {fd} is not an open access',
+  remedy: 'pass a descriptor that IOMMU_TEST_OP_CREATE_ACCESS gave',
+}
+
+export const NO_FREE_DESCRIPTOR: RefusalSite = {
+  id: 'NO_FREE_DESCRIPTOR',
+  errno: EMFILE,
+  spec: 'section 10',
+  operands: {},
+  sentence: 'the process has no free descriptor',
+  remedy: 'close descriptors',
+}
+
+export const ACCESS_TOO_LARGE: RefusalSite = {
+  id: 'ACCESS_TOO_LARGE',
+  errno: ENOMEM,
+  spec: 'section 10',
+  operands: { length: 'u64' },
+  sentence: 'an access of {length} bytes is larger than the 16 MiB of a test operation',
+  remedy: 'use at most 16 MiB at once',
+}
+
+export const ACCESS_CANNOT_PIN: RefusalSite = {
+  id: 'ACCESS_CANNOT_PIN',
+  errno: EOPNOTSUPP,
+  spec: 'section 10',
+  operands: {},
+  sentence: 'the access was created without MOCK_FLAGS_ACCESS_CREATE_NEEDS_PIN_PAGES',
+  remedy: 'create it with that flag to pin pages',
+}
+
+export const PAGES_DIFFER: RefusalSite = {
+  id: 'PAGES_DIFFER',
+  errno: EBADE,
+  spec: 'section 10',
+  operands: { address: 'u64', frame: 'u32', pinned: 'u32' },
+  sentence: 'at {address} the caller sees frame {frame}, but frame {pinned} is pinned',
+  remedy: 'the caller must have the same page there as the process that mapped it',
+}
+
+export const PAGE_NOT_THERE: RefusalSite = {
+  id: 'PAGE_NOT_THERE',
+  errno: EFAULT,
+  spec: 'section 10',
+  operands: { address: 'u64' },
+  sentence: 'the caller has no page at {address}',
+  remedy: 'pass an address of mapped memory',
+}
+
+export const PINNED_ITEM_UNKNOWN: RefusalSite = {
+  id: 'PINNED_ITEM_UNKNOWN',
+  errno: ENOENT,
+  spec: 'section 10',
+  operands: { id: 'u32' },
+  sentence: 'this access holds no pinned pages with id {id}',
+  remedy: 'use the id that IOMMU_TEST_OP_ACCESS_PAGES gave; an unmapped range is gone already',
+}
+
+export const REFS_MISALIGNED: RefusalSite = {
+  id: 'REFS_MISALIGNED',
+  errno: EINVAL,
+  spec: 'section 10',
+  operands: { address: 'u64', length: 'u64' },
+  sentence: '{length} bytes at {address} are not whole pages, or run past the end of the space',
+  remedy: 'check whole pages',
+}
+
+export const REFS_DIFFER: RefusalSite = {
+  id: 'REFS_DIFFER',
+  errno: EIO,
+  spec: 'section 10',
+  operands: { address: 'u64', pins: 'u32', asked: 'u32' },
+  sentence: 'the page at {address} has {pins} pins, not {asked}',
+  remedy: 'a normal answer: not this many pins',
+}
+
+export const MEMORY_LIMIT_TOO_SMALL: RefusalSite = {
+  id: 'MEMORY_LIMIT_TOO_SMALL',
+  errno: EINVAL,
+  spec: 'section 10',
+  operands: { limit: 'u32' },
+  sentence: 'a temporary memory limit of {limit} bytes does not hold one batch entry',
+  remedy: 'use at least 12 bytes',
+}
