@@ -182,7 +182,7 @@ const manifests = {
 /** @type {Tool} */
 const unused = {
   name: 'knip',
-  run: (cwd) => run('knip', [], { cwd }),
+  run: (cwd) => run('knip', ['--no-config-hints'], { cwd }),
   plants: [
     {
       what: 'a source that nothing imports',

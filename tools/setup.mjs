@@ -34,8 +34,9 @@ function writeIfChanged(file, text) {
 }
 
 function main() {
-  if (process.argv.includes('--done')) return writeIfChanged(stamp, wanted())
+  // for turbo.json: what is cached was made by this Node
   writeIfChanged(join(root, '.turbo/node-version'), process.version)
+  if (process.argv.includes('--done')) return writeIfChanged(stamp, wanted())
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted()) return
   console.error('Installing the dependencies (npm run setup)…')
   // stdout belongs to the command that follows

@@ -32,6 +32,7 @@ import type { IommufdAccessOps } from './api.js'
 import { IOMMUFD_ACCESS_RW_WRITE } from './api.js'
 import {
   ACCESS_ATTACHED_ALREADY,
+  ACCESS_LEAVING,
   ACCESS_LENGTH_ZERO,
   ACCESS_NOT_ATTACHED,
   ACCESS_RANGE_WRAPS,
@@ -65,9 +66,6 @@ export class IommufdAccess<Data = unknown> extends IommufdObject implements Iopt
   ): IommufdAccess<Data> | number {
     const rc = ctx.engine.allocate()
     if (rc < 0) return rc
-    if (ops.needs_pin_pages === true && ops.unmap === undefined) {
-      return ctx.engine.refusals.refuse(ACCESS_WITHOUT_PINNING)
-    }
     const access = new IommufdAccess(ctx.get(), ops, data)
     access.users = 1
     ctx.objects.reserve(access)
@@ -97,6 +95,10 @@ export class IommufdAccess<Data = unknown> extends IommufdObject implements Iopt
 
   /** Ends the access: detaches it and gives its reference to the context back. */
   close(): void {
+    if (this.users === 0) {
+      this.#engine.warn('destroy of an access that is gone')
+      return
+    }
     this.users = 0
     this.ctx.objects.remove(this)
   }
@@ -135,7 +137,9 @@ export class IommufdAccess<Data = unknown> extends IommufdObject implements Iopt
     flags: number,
   ): number {
     const { refusals } = this.#engine
-    if (this.ops.needs_pin_pages !== true) return refusals.refuse(ACCESS_WITHOUT_PINNING)
+    if (this.ops.needs_pin_pages !== true || this.ops.unmap === undefined) {
+      return refusals.refuse(ACCESS_WITHOUT_PINNING)
+    }
     const rc = this.#checkRange(iovaHi, iovaLo, lengthHi, lengthLo)
     if (rc < 0) return rc
     const ioas = this.#ioas
@@ -191,6 +195,7 @@ export class IommufdAccess<Data = unknown> extends IommufdObject implements Iopt
   /** Joins the new address space before it leaves the old one, which it may fail to do. */
   #change(next: IommufdIoas | undefined): number {
     const previous = this.#ioas
+    if (previous !== this.#ioasUnpin) return this.#engine.refusals.refuse(ACCESS_LEAVING)
     if (previous === next) return 0
     this.#ioas = undefined
     if (next !== undefined) {

@@ -61,7 +61,10 @@ export function iommufd_access_destroy(access: IommufdAccess): void {
   access.close()
 }
 
-/** Attaches to an IOAS: -EINVAL when attached already, -ENOENT for an unknown id, -EADDRINUSE. */
+/**
+ * Attaches to an IOAS: -EINVAL when attached already, -ENOENT for an unknown id, -EBUSY from inside the
+ * callback of a detach, -EADDRINUSE.
+ */
 export function iommufd_access_attach(access: IommufdAccess, ioas_id: number): number {
   access.ctx.engine.refusals.clear()
   return access.attach(ioas_id)

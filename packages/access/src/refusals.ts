@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The refusals of the access layer: who may use an address space, and with which range. */
 import type { RefusalSite } from '@iommufd/core'
-import { EBADF, EBADFD, EINVAL, ENOENT, EOVERFLOW } from '@iommufd/uapi'
+import { EBADF, EBADFD, EBUSY, EINVAL, ENOENT, EOVERFLOW } from '@iommufd/uapi'
 
 export const ACCESS_LENGTH_ZERO: RefusalSite = {
   id: 'ACCESS_LENGTH_ZERO',
@@ -37,6 +37,15 @@ export const ACCESS_ATTACHED_ALREADY: RefusalSite = {
   operands: {},
   sentence: 'the access is attached to an address space already',
   remedy: 'use iommufd_access_replace to change it',
+}
+
+export const ACCESS_LEAVING: RefusalSite = {
+  id: 'ACCESS_LEAVING',
+  errno: EBUSY,
+  spec: 'section 5',
+  operands: {},
+  sentence: 'the access is leaving its address space at this moment',
+  remedy: 'attach it when the unmap callback has returned',
 }
 
 export const ACCESS_WITHOUT_PINNING: RefusalSite = {

@@ -87,17 +87,22 @@ export class Iommufd {
   ioctl(ctx: IommufdCtx, task: Task, cmd: number, argHi: number, argLo: number): number {
     this.refusals.clear()
     this.current = task
-    const rc = this.#dispatch(ctx, task, cmd, argHi, argLo)
-    this.current = undefined
-    return rc
+    try {
+      const rc = this.#dispatch(ctx, task, cmd, argHi, argLo)
+      // What was refused on the way (to an in-kernel user's callback, say) does not explain success.
+      if (rc >= 0) this.refusals.clear()
+      return rc
+    } finally {
+      this.current = undefined
+    }
   }
 
   #dispatch(ctx: IommufdCtx, task: Task, cmd: number, argHi: number, argLo: number): number {
     if (!this.commands.covers(cmd)) return this.#foreign(ctx, task, cmd, argHi, argLo)
     const ucmd = this.#ucmd
-    const begun = ucmd.begin(ctx, task, argHi, argLo)
-    if (begun < 0) return begun
     const command = this.commands.find(cmd)
+    const begun = ucmd.begin(ctx, task, argHi, argLo, command?.info.struct.size ?? 0)
+    if (begun < 0) return begun
     if (command === undefined) return this.refusals.refuse(COMMAND_UNKNOWN, cmd | 0)
     const read = ucmd.read(command.info.struct.size, command.info.minSize)
     return read < 0 ? read : command.execute(ucmd)

@@ -63,17 +63,5 @@ export function pageLo(page: number): number {
   return (page % 0x100000) << 12
 }
 
-/** The u64 as a bigint, for whoever prints it. */
-export function toBigInt(hi: number, lo: number): bigint {
-  return (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0)
-}
-
-/** High word of a bigint or a safe integer from 0 to 2^64 - 1. */
-export function hiOf(value: bigint | number): number {
-  return Number((BigInt(value) >> 32n) & 0xffffffffn) | 0
-}
-
-/** Low word of a bigint or a safe integer from 0 to 2^64 - 1. */
-export function loOf(value: bigint | number): number {
-  return Number(BigInt(value) & 0xffffffffn) | 0
-}
+/** For the edge, where a u64 is a bigint or a number: RangeError for one that is not in 0..2^64-1. */
+export { hiWord as hiOf, loWord as loOf, u64 as toBigInt } from '@iommufd/uapi'

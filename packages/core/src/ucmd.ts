@@ -30,30 +30,49 @@ export class Ucmd {
   argLo = 0
   /** First u32 of the struct: how much of it the caller knows, as an unsigned number of bytes. */
   userSize = 0
+  /** Bytes of the struct that are in the buffer. */
+  #present = 0
 
-  /** Binds the command to its call and reads the caller's size: 0 or a negative errno. */
-  begin(ctx: IommufdCtx, task: Task, argHi: number, argLo: number): number {
+  /**
+   * Binds the command to its call and reads the caller's size: 0 or a negative errno. `expected`
+   * bytes are read at once where they can be, which saves `read` a second look in almost all calls.
+   */
+  begin(ctx: IommufdCtx, task: Task, argHi: number, argLo: number, expected: number): number {
     this.ctx = ctx
     this.task = task
     this.argHi = argHi
     this.argLo = argLo
-    const rc = this.#copyIn(4)
+    this.#present = 0
+    const { engine } = ctx
+    if (engine.faults.hit()) return engine.injectFault()
+    if (expected > 4 && task.mm.copyFromUser(argHi, argLo, this.bytes, 0, expected) === 0) {
+      this.#present = expected
+    } else if (task.mm.copyFromUser(argHi, argLo, this.bytes, 0, 4) !== 0) {
+      return engine.refusals.refuse(STRUCT_UNREADABLE, argHi, argLo, 4)
+    }
     this.userSize = (this.words[0] as number) >>> 0
-    return rc
+    return 0
   }
 
   /** Reads the struct of `size` bytes of which at least `minSize` must be given. */
   read(size: number, minSize: number): number {
     const userSize = this.userSize
-    const refusals = this.ctx.engine.refusals
-    if (userSize < minSize) return refusals.refuse(STRUCT_TOO_SMALL, userSize | 0, minSize)
+    const { engine } = this.ctx
+    if (userSize < minSize) return engine.refusals.refuse(STRUCT_TOO_SMALL, userSize | 0, minSize)
     if (userSize > size) {
       const rc = this.#checkTail(size)
       if (rc !== 0) return rc
-      return this.#copyIn(size)
     }
-    if (userSize < size) this.bytes.fill(0, userSize, size)
-    return this.#copyIn(userSize)
+    if (engine.faults.hit()) return engine.injectFault()
+    const known = Math.min(userSize, size)
+    if (this.#present < known) {
+      const rc = this.task.mm.copyFromUser(this.argHi, this.argLo, this.bytes, 0, known)
+      if (rc !== 0) {
+        return engine.refusals.refuse(STRUCT_UNREADABLE, this.argHi, this.argLo, known)
+      }
+    }
+    if (known < size) this.bytes.fill(0, known, size)
+    return 0
   }
 
   /** A u32 or one word of a u64, as int32 bits; `at` is a byte offset. */
@@ -98,14 +117,6 @@ export class Ucmd {
     const hi = this.argHi + (lo > 0xffffffff ? 1 : 0)
     const rc = this.task.mm.copyToUser(hi | 0, lo | 0, this.bytes, at, length)
     return rc === 0 ? 0 : engine.refusals.refuse(STRUCT_UNWRITABLE, hi, lo | 0, length)
-  }
-
-  #copyIn(length: number): number {
-    const engine = this.ctx.engine
-    if (engine.faults.hit()) return engine.injectFault()
-    const rc = this.task.mm.copyFromUser(this.argHi, this.argLo, this.bytes, 0, length)
-    if (rc === 0) return 0
-    return engine.refusals.refuse(STRUCT_UNREADABLE, this.argHi, this.argLo, length)
   }
 
   /**

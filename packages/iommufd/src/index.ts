@@ -2,6 +2,13 @@
 // The assembled engine, and what can be done with recordings of the real one: read, replay, explain.
 // Everything here runs in a browser; the command line is an entry of its own.
 
+export {
+  IoasClient,
+  IommuClient,
+  IommufdError,
+  type IovaRange,
+  type MapOptions,
+} from './client.js'
 export { type AttachOptions, attachIommufd } from './engine.js'
 export { type ExplainedCall, explainTrace } from './explain/explain.js'
 export type { Difference } from './replay/differences.js'

@@ -74,9 +74,9 @@ export class AreaTable {
   }
 }
 
-/** Next size of a column: by half, so that little is spare. */
+/** Next size of a column: by a quarter, so that little is spare. */
 export function grownLength(length: number): number {
-  return length + (length >> 1) + 1
+  return length + (length >> 2) + 16
 }
 
 /** The larger column with the contents of the smaller. */

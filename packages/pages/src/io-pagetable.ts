@@ -12,6 +12,7 @@ import { isAfter, previousHi, previousLo, sumHi, sumWraps } from '@iommufd/core'
 import { PAGE_SIZE } from '@iommufd/uapi'
 import { ContigIter } from './contig-iter.js'
 import { Coverage, intersects } from './coverage.js'
+import type { IommuDomain } from './domain.js'
 import type { IopTables } from './iop-tables.js'
 import { IovaSearch } from './iova-search.js'
 import { RangeTree } from './range-tree.js'
@@ -21,6 +22,7 @@ import {
   AREA_OVERLAPS,
   AUTO_ALIGNMENT_TOO_SMALL,
   AUTO_LENGTH_TOO_LARGE,
+  HUGE_PAGES_MAPPED,
   IOVA_MISALIGNED,
   IOVA_RESERVED,
   IOVA_SPACE_FULL,
@@ -45,6 +47,8 @@ export class IoPagetable {
   allowed: RangeTree = new RangeTree()
   readonly reserved: Coverage = new Coverage()
   readonly accesses: Set<IoptAccess> = new Set()
+  /** Hardware page tables that hold every area; the first is read when frames are asked for. */
+  readonly domains: IommuDomain[] = []
   /** Alignment of iova, length and page offset of every area, in bytes; a power of two. */
   alignment = 1
   largePagesDisabled = false
@@ -156,7 +160,7 @@ export class IoPagetable {
     const rc = this.engine.allocate()
     if (rc < 0) return rc
     this.accesses.add(access)
-    const aligned = this.#updateAlignment()
+    const aligned = this.updateAlignment()
     if (aligned < 0) this.accesses.delete(access)
     return aligned
   }
@@ -164,7 +168,7 @@ export class IoPagetable {
   /** Detaches an in-kernel user; it must have unpinned everything. */
   removeAccess(access: IoptAccess): void {
     this.accesses.delete(access)
-    this.#updateAlignment()
+    this.updateAlignment()
   }
 
   /** Asks every in-kernel user that pins to let [iova, last] go. */
@@ -175,8 +179,11 @@ export class IoPagetable {
   /** IOMMU_OPTION_HUGE_PAGES=0: areas are aligned to pages from now on. */
   disableLargePages(): number {
     if (this.largePagesDisabled) return 0
+    if (this.domains.length > 0 && this.areas.size > 0) {
+      return this.engine.refusals.refuse(HUGE_PAGES_MAPPED)
+    }
     this.largePagesDisabled = true
-    const rc = this.#updateAlignment()
+    const rc = this.updateAlignment()
     if (rc < 0) this.largePagesDisabled = false
     return rc
   }
@@ -184,13 +191,14 @@ export class IoPagetable {
   /** IOMMU_OPTION_HUGE_PAGES=1. */
   enableLargePages(): void {
     this.largePagesDisabled = false
-    this.#updateAlignment()
+    this.updateAlignment()
   }
 
   /** Sets `alignment` to what the users need; a rise over a misaligned area is refused. */
-  #updateAlignment(): number {
+  updateAlignment(): number {
     let alignment = this.largePagesDisabled ? PAGE_SIZE : 1
     for (const access of this.accesses) alignment = Math.max(alignment, access.alignment)
+    for (const domain of this.domains) alignment = Math.max(alignment, domain.minPageSize)
     if (alignment > this.alignment) {
       const rc = this.#checkAreas(alignment)
       if (rc < 0) return rc

@@ -94,7 +94,7 @@ export function unpinRange(
   for (let ok = iter.begin(iovaHi, iovaLo, lastHi, lastLo); ok; ok = iter.next()) {
     const pages = areas.pages[iter.area] as number
     areas.accesses[iter.area] = (areas.accesses[iter.area] as number) - 1
-    table.pinned(pages)?.remove(pageOf(iter.startHi, iter.startLo), lastIndex(iter))
+    table.pinned(pages)?.removeAccess(pageOf(iter.startHi, iter.startLo), lastIndex(iter))
     table.dropIfUnpinned(pages)
   }
   if (!iter.isDone) iopt.engine.warn('a pinned range is not mapped any more')
@@ -120,7 +120,7 @@ function pinPart(
   const pages = tables.areas.pages[area] as number
   const first = pageOf(startHi, startLo)
   const pinned = tables.pages.pinnedOrNew(pages)
-  const added = pinned.add(first, lastIndex(iter))
+  const added = pinned.addAccess(first, lastIndex(iter))
   if (added < 0) {
     tables.pages.dropIfUnpinned(pages)
     return added

@@ -21,8 +21,9 @@ import {
 import { PAGE_SIZE } from '@iommufd/uapi'
 import { AREA_WRITE } from './area-table.js'
 import type { ContigIter } from './contig-iter.js'
+import { fillArea, viewArea } from './domain-fill.js'
 import type { IoPagetable } from './io-pagetable.js'
-import { removeArea } from './iopt-unmap.js'
+import { forgetArea } from './iopt-unmap.js'
 import {
   IOVA_WRAPS,
   LENGTH_MISALIGNED,
@@ -169,5 +170,13 @@ export function insertArea(
   const area = tables.areas.create(pages, startHi, startLo, prot)
   const lastHi = sumHi(iovaHi, iovaLo, lengthM1Hi, lengthM1Lo)
   iopt.areas.insert(iovaHi, iovaLo, lastHi, (iovaLo + lengthM1Lo) | 0, area)
-  return 0
+  return iopt.domains.length === 0 ? 0 : fillNew(iopt, iovaHi, iovaLo)
+}
+
+/** Fills the domains with the area that has just been inserted, or takes it out again. */
+function fillNew(iopt: IoPagetable, iovaHi: number, iovaLo: number): number {
+  const pos = iopt.areas.at(iovaHi, iovaLo)
+  const rc = fillArea(viewArea(iopt, pos))
+  if (rc < 0) forgetArea(iopt, pos)
+  return rc
 }

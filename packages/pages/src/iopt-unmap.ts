@@ -8,6 +8,7 @@
  */
 import { differenceHi, isAfter, nextHi, nextLo, sumHi } from '@iommufd/core'
 import { AREA_PREVENT_ACCESS } from './area-table.js'
+import { unfillArea, viewArea } from './domain-fill.js'
 import type { IoPagetable } from './io-pagetable.js'
 import { ACCESS_HOLDS_AREA, AREA_PARTLY_COVERED } from './refusals.js'
 
@@ -51,6 +52,12 @@ export function unmapAll(iopt: IoPagetable): number {
 
 /** Takes the area at `pos` out; nothing may be pinned through it. */
 export function removeArea(iopt: IoPagetable, pos: number): void {
+  if (iopt.domains.length > 0) unfillArea(viewArea(iopt, pos))
+  forgetArea(iopt, pos)
+}
+
+/** Takes the area at `pos`, which is in no domain, out of the address space. */
+export function forgetArea(iopt: IoPagetable, pos: number): void {
   const area = iopt.areas.value(pos)
   const pages = iopt.tables.areas.pages[area] as number
   iopt.areas.remove(pos)

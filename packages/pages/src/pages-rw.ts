@@ -113,7 +113,7 @@ function gather(table: PagesTable, pages: number, index: number, wanted: number)
   let n = 0
   while (n < most) {
     const run = pinned === undefined ? most - n : pinned.runLength(index + n, most - n)
-    if (pinned?.isPinned(index + n)) {
+    if (pinned?.isHeld(index + n)) {
       pinned.frames(index + n, run, frames, n)
       taken.fill(0, n, n + run)
       n += run

@@ -63,6 +63,13 @@ export class PagesTable {
     return this.#pinned.size
   }
 
+  /** Bytes of the frame numbers that are stored for in-kernel users. */
+  get frameBytes(): number {
+    let bytes = 0
+    for (const pinned of this.#pinned.values()) bytes += pinned.frameBytes
+    return bytes
+  }
+
   /** Bytes that the columns hold. */
   get bytes(): number {
     return this.#flags.length * 17

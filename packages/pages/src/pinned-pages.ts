@@ -2,25 +2,28 @@
 /**
  * The pins of one `iopt_pages` (SPEC E4, E5).
  *
- * Invariant: a page is pinned once, while at least one in-kernel user covers its index, and its frame
- * is stored just as long. Adding pages either pins and charges all that nobody covered yet, or
- * leaves everything as it was. Removing never fails and allocates nothing.
+ * Invariant: a page is pinned once, while an in-kernel user covers it or a domain maps it. Its frame
+ * is stored here only for in-kernel users; where only domains have it, it is read back from one.
+ * Adding users either pins and charges all that was not pinned yet, or leaves everything as it was.
+ * Removing never fails.
  */
-import { pageHi, pageLo, pageOf } from '@iommufd/core'
+import { pageHi, pageLo, pageOf, sumHi } from '@iommufd/core'
 import { charge, uncharge } from './account.js'
 import { Coverage } from './coverage.js'
+import { type DomainUser, DomainUsers } from './domain-users.js'
 import { FrameStore } from './frame-store.js'
-import type { PagesTable } from './pages-table.js'
 import { BATCH_PAGES, pinBatch } from './pin.js'
+import type { PagesTable } from './pages-table.js'
 
-/** Frames on their way; no two calls are ever under way at once. */
+/** Frames on their way between a pin and a store; no two calls are under way at once. */
 const batch = new Uint32Array(BATCH_PAGES)
 
 export class PinnedPages {
   readonly #table: PagesTable
   readonly #pages: number
-  readonly #users = new Coverage()
-  readonly #frames = new FrameStore()
+  readonly #accesses = new Coverage()
+  readonly #domains = new DomainUsers()
+  readonly #store = new FrameStore()
   /** Pages that are pinned now. */
   npinned = 0
 
@@ -31,88 +34,147 @@ export class PinnedPages {
 
   /** Bytes that the stored frame numbers take. */
   get frameBytes(): number {
-    return this.#frames.bytes
+    return this.#store.bytes
   }
 
-  /** One more user of the pages [first, last]: 0, or a negative errno and nothing has changed. */
-  add(first: number, last: number): number {
+  /** One more in-kernel user of [first, last]: 0, or a negative errno and nothing has changed. */
+  addAccess(first: number, last: number): number {
     const before = this.npinned
-    const rc = this.#pinGaps(first, last)
+    const rc = this.#storeGaps(first, last + 1)
     if (rc < 0) return rc
-    const charged = this.#charge(this.npinned - before)
+    const charged = this.charge(this.npinned - before)
     if (charged < 0) {
-      this.#unpinGaps(first, last + 1)
+      this.#dropGaps(first, last + 1)
       return charged
     }
-    this.#users.add(pageHi(first), pageLo(first), pageHi(last), pageLo(last) | 0xfff)
+    this.#accesses.add(pageHi(first), pageLo(first), pageHi(last), pageLo(last) | 0xfff)
     return 0
   }
 
-  /** One user less of the pages [first, last]; it must have been added. */
-  remove(first: number, last: number): void {
+  /** One in-kernel user less of [first, last]; it must have been added. */
+  removeAccess(first: number, last: number): void {
     const before = this.npinned
-    this.#users.remove(pageHi(first), pageLo(first), pageHi(last), pageLo(last) | 0xfff)
-    this.#unpinGaps(first, last + 1)
-    const unpinned = before - this.npinned
-    if (unpinned === 0) return
-    const table = this.#table
-    uncharge(table.engine, table.owner(this.#pages), table.accountMode(this.#pages), unpinned)
+    this.#accesses.remove(pageHi(first), pageLo(first), pageHi(last), pageLo(last) | 0xfff)
+    this.#dropGaps(first, last + 1)
+    this.uncharge(before - this.npinned)
   }
 
-  /** How many pages from `index` on (at most `most`) are alike, all pinned or none of them. */
+  /** The user's domains hold the frames of its pages from now on. */
+  addDomainUser(user: DomainUser): void {
+    this.#domains.add(user)
+  }
+
+  /** The user's domains are about to be emptied. */
+  removeDomainUser(user: DomainUser): void {
+    this.#domains.remove(user)
+  }
+
+  /** Whether the page is pinned for a user that has been added. */
+  isHeld(index: number): boolean {
+    return this.#isStored(index) || this.#domains.at(index) !== undefined
+  }
+
+  /** How many pages from `index` on, at most `most`, have their frames in the same place. */
   runLength(index: number, most: number): number {
-    const next = this.isPinned(index) ? this.#gapFrom(index) : this.#pinnedFrom(index)
-    return Math.min(most, next - index)
+    const stored = this.#isStored(index) ? this.#gapFrom(index) : this.#storedFrom(index)
+    return Math.min(most, stored - index, this.#domains.boundaryAfter(index) - index)
   }
 
-  isPinned(index: number): boolean {
-    return this.#users.tree.at(pageHi(index), pageLo(index)) >= 0
-  }
-
-  /** Frames of `n` pinned pages from `index` on. */
+  /** Frames of `n` held pages from `index` on into `frames[at…]`. */
   frames(index: number, n: number, frames: Uint32Array, at: number): void {
-    this.#frames.get(index, frames, at, n)
+    for (let done = 0; done < n; ) {
+      const run = this.runLength(index + done, n - done)
+      if (this.#isStored(index + done)) this.#store.get(index + done, frames, at + done, run)
+      else this.#readDomain(index + done, run, frames, at + done)
+      done += run
+    }
   }
 
-  #charge(npages: number): number {
+  /**
+   * Frames of up to `most` pages from `index` on, all held or all pinned by this call, into
+   * `frames[0…]`: how many, or a negative errno. What it pins is charged later.
+   */
+  gather(index: number, most: number, frames: Uint32Array): number {
+    const run = this.runLength(index, Math.min(most, frames.length))
+    if (this.isHeld(index)) {
+      this.frames(index, run, frames, 0)
+      return run
+    }
+    const pinned = pinBatch(this.#table, this.#pages, index, run, frames, 0)
+    if (pinned > 0) this.npinned += pinned
+    return pinned
+  }
+
+  /** Unpins frames that nobody holds any more. */
+  unpin(frames: Uint32Array, n: number): void {
+    this.#table.engine.host.unpin(frames, 0, n)
+    this.npinned -= n
+  }
+
+  /** Charges pages that have been pinned: 0 or a negative errno. */
+  charge(npages: number): number {
     if (npages === 0) return 0
     const table = this.#table
     return charge(table.engine, table.owner(this.#pages), table.accountMode(this.#pages), npages)
   }
 
-  #pinGaps(first: number, last: number): number {
-    const end = last + 1
+  /** Gives the charge of pages that have been unpinned back. */
+  uncharge(npages: number): void {
+    if (npages === 0) return
+    const table = this.#table
+    uncharge(table.engine, table.owner(this.#pages), table.accountMode(this.#pages), npages)
+  }
+
+  /** Stores the frames of [first, end) that are not stored yet. */
+  #storeGaps(first: number, end: number): number {
     for (let index = this.#gapFrom(first); index < end; index = this.#gapFrom(index)) {
-      const gapEnd = Math.min(this.#pinnedFrom(index), end)
+      const gapEnd = Math.min(this.#storedFrom(index), end)
       while (index < gapEnd) {
-        const pinned = pinBatch(this.#table, this.#pages, index, gapEnd - index, batch, 0)
-        if (pinned < 0) {
-          this.#unpinGaps(first, index)
-          return pinned
+        const n = this.gather(index, gapEnd - index, batch)
+        if (n < 0) {
+          this.#dropGaps(first, index)
+          return n
         }
-        this.#frames.put(index, batch, 0, pinned)
-        this.npinned += pinned
-        index += pinned
+        this.#store.put(index, batch, 0, n)
+        index += n
       }
     }
     return 0
   }
 
-  /** Unpins what nobody covers of the pages [first, end), all of which are pinned. */
-  #unpinGaps(first: number, end: number): void {
+  /** Forgets the frames of [first, end) that no in-kernel user covers; unpins what is not held. */
+  #dropGaps(first: number, end: number): void {
     for (let index = this.#gapFrom(first); index < end; index = this.#gapFrom(index)) {
-      const n = Math.min(this.#pinnedFrom(index), end, index + BATCH_PAGES) - index
-      this.#frames.get(index, batch, 0, n)
-      this.#frames.drop(index, n)
-      this.#table.engine.host.unpin(batch, 0, n)
-      this.npinned -= n
+      const n = this.runLength(index, Math.min(end - index, BATCH_PAGES))
+      if (!this.isHeld(index)) {
+        this.#store.get(index, batch, 0, n)
+        this.unpin(batch, n)
+      }
+      this.#store.drop(index, n)
       index += n
     }
   }
 
-  /** The first index from `index` on that nobody covers. */
+  #readDomain(index: number, n: number, frames: Uint32Array, at: number): void {
+    const user = this.#domains.at(index) as DomainUser
+    const domain = user.iopt.domains[0]
+    for (let i = 0; i < n; i++) {
+      const lo = pageLo(index + i)
+      const hi = sumHi(user.originHi, user.originLo, pageHi(index + i), lo)
+      const inPage = index + i === user.first ? user.offset : 0
+      const pageStartLo = (user.originLo + lo) | 0
+      const iovaHi = sumHi(hi, pageStartLo, 0, inPage)
+      frames[at + i] = domain?.frameAt(iovaHi, (pageStartLo + inPage) | 0) ?? 0
+    }
+  }
+
+  #isStored(index: number): boolean {
+    return this.#accesses.tree.at(pageHi(index), pageLo(index)) >= 0
+  }
+
+  /** The first index from `index` on that no in-kernel user covers. */
   #gapFrom(index: number): number {
-    const tree = this.#users.tree
+    const tree = this.#accesses.tree
     let gap = index
     let pos = tree.at(pageHi(gap), pageLo(gap))
     while (pos >= 0) {
@@ -122,9 +184,9 @@ export class PinnedPages {
     return gap
   }
 
-  /** The first index from `index` on that somebody covers, or infinity. */
-  #pinnedFrom(index: number): number {
-    const tree = this.#users.tree
+  /** The first index from `index` on that an in-kernel user covers, or infinity. */
+  #storedFrom(index: number): number {
+    const tree = this.#accesses.tree
     const pos = tree.from(pageHi(index), pageLo(index))
     if (pos < 0) return Number.POSITIVE_INFINITY
     return Math.max(index, pageOf(tree.startHi(pos), tree.startLo(pos)))

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The search for free address space: each node of a RangeTree carries an upper bound of the holes in front of the
-// entries under it (the hole behind the last range of all belongs to no entry and is tested apart).
+// entries under it. The holes at the two ends of the address space do not count: a search looks at the hole it begins
+// in and at the one behind the last range by itself.
 //
 // A bound is a double holding bytes, rounded to nearest. Rounding keeps order, so `bound < wanted` (rounded the
 // same way) proves that nothing below fits; whether a hole really fits is decided on exact pages and offsets.
@@ -16,13 +17,10 @@ export function raiseBounds(nodes: NodeStore, leaf: number, entry: number): void
   const pages = nodes.pages
   const words = nodes.words
   const before = entryBefore(nodes, leaf, entry)
-  let page = pages[entry]
-  let offset = nodes.offset(entry)
-  if (before >= 0) {
-    page -= pages[nodes.lastAt(before)]
-    offset -= nodes.lastOffset(before) + 1
-  }
-  const hole = page * 4096 + offset
+  if (before < 0) return
+  const hole =
+    (pages[entry] - pages[nodes.lastAt(before)]) * 4096 +
+    (nodes.offset(entry) - nodes.lastOffset(before) - 1)
   let node = leaf
   while (hole > pages[nodes.holeAt(node)]) {
     const up = words[nodes.upAt(node)]
@@ -57,7 +55,7 @@ export function nextLeafWithHole(nodes: NodeStore, leaf: number): number {
       node = child
       entry = childWithHole(nodes, node, nodes.firstOf(node))
     }
-    lowerInnerBound(nodes, node)
+    if (nodes.pages[nodes.holeAt(node)] >= nodes.wanted[0]) lowerInnerBound(nodes, node)
     child = node
   }
 }
@@ -88,24 +86,27 @@ function lowerInnerBound(nodes: NodeStore, node: number): void {
  */
 export function entryBehindHole(nodes: NodeStore, leaf: number, entry: number): number {
   const pages = nodes.pages
+  const words = nodes.words
   const wanted = nodes.wanted[0]
+  if (pages[nodes.holeAt(leaf)] < wanted) return -1
   const end = nodes.firstOf(leaf) + nodes.words[nodes.countAt(leaf)]
   const before = entryBefore(nodes, leaf, entry)
   let last = pages[nodes.lastAt(before)]
   let lastOffset = nodes.lastOffset(before)
   let largest = 0
   for (let i = entry; i < end; i++) {
-    const start = pages[i]
-    const offset = nodes.offset(i) - lastOffset - 1
-    const hole = (start - last) * 4096 + offset
+    const offsets = words[nodes.offsetsAt(i)]
+    const between = pages[i] - last
+    const offset = (offsets & 4095) - lastOffset - 1
+    const hole = between * 4096 + offset
     if (hole >= wanted) {
       // Exactly: each difference of pages is exact, and the sign of the sum survives rounding.
-      const spare = (start - last - nodes.wanted[1]) * 4096 + (offset - 1 - nodes.wanted[2])
+      const spare = (between - nodes.wanted[1]) * 4096 + (offset - 1 - nodes.wanted[2])
       if (spare >= 0) return i
     }
     if (hole > largest) largest = hole
     last = pages[nodes.lastAt(i)]
-    lastOffset = nodes.lastOffset(i)
+    lastOffset = offsets >> 12
   }
   if (entry === nodes.firstOf(leaf)) nodes.setHole(leaf, largest)
   return -1

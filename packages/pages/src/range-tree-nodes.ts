@@ -33,6 +33,8 @@ export class NodeStore {
   /** The same buffer as words (little-endian, as every platform with a JavaScript engine of today). */
   words: Int32Array = new Int32Array(this.pages.buffer)
   root = 0
+  /** The rightmost leaf. */
+  tail = 0
   /** The length a hole search looks for: rounded bytes, then pages and offset of length - 1. */
   readonly wanted: Float64Array = new Float64Array(3)
   private end = 0
@@ -40,6 +42,7 @@ export class NodeStore {
 
   constructor() {
     this.root = this.allocate(0)
+    this.tail = this.root
   }
 
   /** Index in `pages`: bytes of the largest hole that may lie in front of an entry under the node. */
@@ -48,48 +51,48 @@ export class NodeStore {
   }
   /** Index in `words`, as the next four. */
   countAt(node: number): number {
-    return node * 2 + 2
+    return (node << 1) | 2
   }
   /** The parent, -1 for the root. */
   upAt(node: number): number {
-    return node * 2 + 3
+    return (node << 1) | 3
   }
   /** The next node of the same level, -1 at the end. */
   nextAt(node: number): number {
-    return node * 2 + 4
+    return (node << 1) | 4
   }
   previousAt(node: number): number {
-    return node * 2 + 5
+    return (node << 1) | 5
   }
   /** 0 for a leaf. */
   levelAt(node: number): number {
-    return node * 2 + 6
+    return (node << 1) | 6
   }
   /** The first entry of a node. */
   firstOf(node: number): number {
-    return node + 4
+    return (node + 4) | 0
   }
   /** The node of an entry, or of the place behind the last entry of a full node. */
   nodeOf(entry: number): number {
     return entry - (entry % 100)
   }
   lastAt(entry: number): number {
-    return entry + 32
+    return (entry + 32) | 0
   }
   valueAt(entry: number): number {
-    return entry * 2 + 128
+    return (entry + 64) << 1
   }
   offsetsAt(entry: number): number {
-    return entry * 2 + 129
+    return ((entry + 64) << 1) | 1
   }
 
   /** Offset of the first byte in its page. */
   offset(entry: number): number {
-    return this.words[entry * 2 + 129] & 4095
+    return this.words[((entry + 64) << 1) | 1] & 4095
   }
   /** Offset of the last byte in its page. */
   lastOffset(entry: number): number {
-    return this.words[entry * 2 + 129] >> 12
+    return this.words[((entry + 64) << 1) | 1] >> 12
   }
 
   /** Bytes held, free nodes included. */
@@ -132,6 +135,7 @@ export class NodeStore {
     this.end = 0
     this.freeList = -1
     this.root = this.allocate(0)
+    this.tail = this.root
   }
 
   // Doubling while small; a large tree grows by an eighth, so that what it holds stays near what it uses.
@@ -155,20 +159,10 @@ export class NodeStore {
   open(node: number, entry: number): void {
     const pages = this.pages
     const count = this.words[this.countAt(node)]
-    const end = node + 4 + count
-    let start = 0
-    let last = 0
-    let meta = 0
-    for (let i = entry; i <= end; i++) {
-      const nextStart = pages[i]
-      pages[i] = start
-      start = nextStart
-      const nextLast = pages[i + 32]
-      pages[i + 32] = last
-      last = nextLast
-      const nextMeta = pages[i + 64]
-      pages[i + 64] = meta
-      meta = nextMeta
+    for (let i = this.firstOf(node) + count; i > entry; i--) {
+      pages[i] = pages[i - 1]
+      pages[i + 32] = pages[i + 31]
+      pages[i + 64] = pages[i + 63]
     }
     this.words[this.countAt(node)] = count + 1
   }
@@ -177,20 +171,13 @@ export class NodeStore {
   close(node: number, entry: number): void {
     const pages = this.pages
     const count = this.words[this.countAt(node)] - 1
-    let start = Number.POSITIVE_INFINITY
-    let last = 0
-    let meta = 0
-    for (let i = node + 4 + count; i >= entry; i--) {
-      const nextStart = pages[i]
-      pages[i] = start
-      start = nextStart
-      const nextLast = pages[i + 32]
-      pages[i + 32] = last
-      last = nextLast
-      const nextMeta = pages[i + 64]
-      pages[i + 64] = meta
-      meta = nextMeta
+    const end = this.firstOf(node) + count
+    for (let i = entry; i < end; i++) {
+      pages[i] = pages[i + 1]
+      pages[i + 32] = pages[i + 33]
+      pages[i + 64] = pages[i + 65]
     }
+    pages[end] = Number.POSITIVE_INFINITY
     this.words[this.countAt(node)] = count
   }
 
@@ -256,6 +243,7 @@ export class NodeStore {
     words[this.previousAt(right)] = node
     words[this.nextAt(node)] = right
     if (next >= 0) words[this.previousAt(next)] = right
+    else if (node === this.tail) this.tail = right
   }
 
   unlink(node: number): void {
@@ -264,5 +252,6 @@ export class NodeStore {
     const next = words[this.nextAt(node)]
     if (previous >= 0) words[this.nextAt(previous)] = next
     if (next >= 0) words[this.previousAt(next)] = previous
+    else if (node === this.tail) this.tail = previous
   }
 }

@@ -86,7 +86,7 @@ function must(condition: boolean, what: string): void {
 /** Every invariant named at the head of range-tree-nodes.ts. Returns the number of nodes on each level. */
 function checkStructure(tree: RangeTree): number[] {
   const levels: number[][] = []
-  const seen = { last: -1n }
+  const seen: { last: bigint | undefined } = { last: undefined }
   checkNode(tree, levels, seen, tree.nodes.root, -1, 0n, U64_MAX + 1n)
   for (const level of levels) checkLinks(tree, level)
   const { nodes } = tree
@@ -109,7 +109,7 @@ const keyOf = ({ nodes }: RangeTree, entry: number): bigint =>
 function checkNode(
   tree: RangeTree,
   levels: number[][],
-  seen: { last: bigint },
+  seen: { last: bigint | undefined },
   node: number,
   up: number,
   low: bigint,
@@ -130,10 +130,10 @@ function checkNode(
     const start = keyOf(tree, entry)
     must(start >= low && start < high, 'separators')
     must(entry === first || start > keyOf(tree, entry - 1), 'order')
-    let below = start - seen.last - 1n
+    let below = seen.last === undefined ? 0n : start - seen.last - 1n
     if (level === 0) {
-      must(start > seen.last, 'disjoint')
-      seen.last = rangeAt(tree, entry)?.last as bigint
+      must(below >= 0n, 'disjoint')
+      seen.last = (rangeAt(tree, entry) as Range).last
       must(seen.last >= start, 'last below start')
     } else {
       const child = words[nodes.valueAt(entry)]

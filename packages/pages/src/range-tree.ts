@@ -149,9 +149,11 @@ export class RangeTree {
     nodes.pages[nodes.lastAt(entry)] = (lastHi >>> 0) * 0x100000 + (lastLo >>> 12)
     nodes.words[nodes.offsetsAt(entry)] = (startLo & 4095) | ((lastLo & 4095) << 12)
     nodes.words[nodes.valueAt(entry)] = value
-    // The hole in front may have belonged to the next leaf until now.
+    // The hole in front of a leaf's last range may have belonged to the next leaf until now, and the hole behind the
+    // first range of all was in front of none.
     const last = nodes.firstOf(leaf) + nodes.words[nodes.countAt(leaf)] - 1
     if (entry === last) raiseBounds(nodes, leaf, entry)
+    else if (before < 0) raiseBounds(nodes, leaf, entry + 1)
     this.ranges++
     return 0
   }
@@ -217,7 +219,9 @@ export class RangeTree {
 
   // The hole behind the last range.
   private findLastHole(lengthM1Hi: number, lengthM1Lo: number): boolean {
-    if (!this.startHole(this.previous(this.locate(-1, -1)))) return false
+    const nodes = this.nodes
+    const end = nodes.firstOf(nodes.tail) + nodes.words[nodes.countAt(nodes.tail)]
+    if (!this.startHole(end - 1)) return false
     this.endHole(-1)
     return this.holeFits(lengthM1Hi, lengthM1Lo)
   }
@@ -283,7 +287,8 @@ export class RangeTree {
     const words = nodes.words
     const page = (hi >>> 0) * 0x100000 + (lo >>> 12)
     const offset = lo & 4095
-    let node = nodes.root
+    // Maps in ascending order, and whatever else lies at the end, need no descent.
+    let node = pages[nodes.firstOf(nodes.tail)] < page ? nodes.tail : nodes.root
     for (;;) {
       let entry = nodes.firstOf(node)
       entry +=

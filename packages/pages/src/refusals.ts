@@ -355,6 +355,24 @@ export const NOIOMMU_ABSENT: RefusalSite = {
   remedy: 'attach devices with an IOMMU; use the IOVA',
 }
 
+export const HUGE_PAGES_MAPPED: RefusalSite = {
+  id: 'HUGE_PAGES_MAPPED',
+  errno: EINVAL,
+  spec: 'C9',
+  operands: {},
+  sentence: 'domains of this address space have areas mapped already, perhaps with large pages',
+  remedy: 'set IOMMU_OPTION_HUGE_PAGES before mapping, or unmap everything first',
+}
+
+export const DOMAIN_PAGE_TOO_LARGE: RefusalSite = {
+  id: 'DOMAIN_PAGE_TOO_LARGE',
+  errno: EINVAL,
+  spec: 'E2',
+  operands: { pageSize: 'u32' },
+  sentence: 'the smallest page of the domain is {pageSize} bytes, larger than a page of memory',
+  remedy: 'use a format that can map pages of 4096 bytes',
+}
+
 export const HUGE_PAGES_VALUE: RefusalSite = {
   id: 'HUGE_PAGES_VALUE',
   errno: EINVAL,

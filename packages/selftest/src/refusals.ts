@@ -7,7 +7,6 @@ import {
   EFAULT,
   EINVAL,
   EIO,
-  EMFILE,
   ENOENT,
   ENOMEM,
   EOPNOTSUPP,
@@ -61,7 +60,7 @@ export const FD_IS_NO_ACCESS: RefusalSite = {
 
 export const NO_FREE_DESCRIPTOR: RefusalSite = {
   id: 'NO_FREE_DESCRIPTOR',
-  errno: EMFILE,
+  errno: ENOMEM,
   spec: 'section 10',
   operands: {},
   sentence: 'the process has no free descriptor',

@@ -183,6 +183,7 @@ describe('recorded calls', () => {
     expect(text(0x3b9f)).toBe('_IO(0x3b, 0x9f) 0800000001000000')
     expect(text(0xc0083b80)).toBe('_IOWR(0x3b, 0x80, 8) 0800000001000000')
     expect(text(0xc0083b80 | 0)).toBe('_IOWR(0x3b, 0x80, 8) 0800000001000000')
+    expect(decodeIoctl(0xc0083b80 | 0, undefined).cmd).toBe(0xc0083b80)
     expect(text(0x40083b80)).toBe('_IOW(0x3b, 0x80, 8) 0800000001000000')
     expect(text(0x80083b80)).toBe('_IOR(0x3b, 0x80, 8) 0800000001000000')
     expect(text(0x00083b80)).toBe('_IOC(0, 0x3b, 0x80, 8) 0800000001000000')

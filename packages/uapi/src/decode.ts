@@ -102,7 +102,8 @@ function change(before: DecodedField | undefined, after: DecodedField): ChangedF
 
 /**
  * One line: `IOMMU_IOAS_MAP {size=40, flags=FIXED_IOVA|READABLE, ioas_id=1, …}`. With `changes`, those
- * fields show both values. Reserved fields are shown when not 0, absent ones as `name=?`.
+ * fields show both values. Reserved fields are shown when not 0, absent ones as `name=?`; `more` stands
+ * for bytes behind the struct that are not 0.
  */
 export function formatIoctl(decoded: DecodedIoctl, changes: readonly ChangedField[] = []): string {
   const changed = new Map(changes.map(({ name, text }) => [name, text]))

@@ -3,10 +3,13 @@ import { readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import fc from 'fast-check'
-import { afterAll, expect, test } from 'vitest'
+import { afterAll, expect, test, vi } from 'vitest'
 import { folderWith, traces } from '../../test/command.js'
 import { mapArgPage, recording } from '../../test/lines.js'
 import { findRecordings, InputError, loadTrace } from './files.js'
+
+// hundreds of runs: a busy machine needs its time
+vi.setConfig({ testTimeout: 60_000 })
 
 const folder = folderWith({ 'a.jsonl': recording(mapArgPage), 'b.jsonl.bak': '' })
 afterAll(() => rmSync(folder, { recursive: true }))

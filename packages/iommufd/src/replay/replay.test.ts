@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { mapArgPage, recording } from '../../test/lines.js'
 import ioas1 from '../../test/traces/ioas/tiny-1.jsonl?raw'
 import ioas2 from '../../test/traces/ioas/tiny-2.jsonl?raw'
@@ -9,6 +9,9 @@ import process1 from '../../test/traces/process/tiny-1.jsonl?raw'
 import { TraceError } from '../trace/error.js'
 import { parseTrace } from '../trace/reader.js'
 import { type ReplayOptions, type ReplayResult, replayTrace } from './replay.js'
+
+// hundreds of runs: a busy machine needs its time
+vi.setConfig({ testTimeout: 60_000 })
 
 function replay(text: string, options?: ReplayOptions): ReplayResult {
   return replayTrace(parseTrace(text, 'x.jsonl'), options)

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { header, mapArgPage, recording } from '../../test/lines.js'
 import tinyIoas from '../../test/traces/ioas/tiny-1.jsonl?raw'
 import tinyProcess from '../../test/traces/process/tiny-3.jsonl?raw'
 import { TraceError } from './error.js'
 import { parseTrace, readTraceHeader } from './reader.js'
+
+// hundreds of runs: a busy machine needs its time
+vi.setConfig({ testTimeout: 60_000 })
 
 /** The message of the TraceError that the text causes. */
 function problem(text: string): string {

@@ -22,7 +22,7 @@ static uint32_t draw(uint32_t limit) {
   word ^= word << 13;
   word ^= word >> 17;
   word ^= word << 5;
-  return word % limit;
+  return (word >> 1) % limit;
 }
 
 static double now(void) {

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * A device that does DMA (SPEC section 8).
+ *
+ * Invariant: `ops` and `group` are set together, from `Iommu.addDevice` to `Iommu.removeDevice`.
+ * Drivers keep what they know of a device in a class of their own that extends this one.
+ */
+import type { IommuOps } from './driver.js'
+import type { IommuGroup } from './iommu-group.js'
+
+export interface DeviceOptions {
+  /**
+   * Whether the platform lets the device raise only interrupts that were set up for it. Default
+   * true; without it a device can be bound only where unsafe interrupts are allowed.
+   */
+  readonly isolatedMsi?: boolean
+}
+
+export class Device {
+  readonly name: string
+  readonly isolatedMsi: boolean
+  /** The driver of its IOMMU, undefined while it has none. */
+  ops: IommuOps | undefined
+  /** Devices that its IOMMU cannot tell apart from it. */
+  group: IommuGroup | undefined
+
+  constructor(name: string, options: DeviceOptions = {}) {
+    this.name = name
+    this.isolatedMsi = options.isolatedMsi ?? true
+  }
+
+  /** Whether its IOMMU has the capability, IOMMU_CAP_*. */
+  iommuCapable(cap: number): boolean {
+    return this.ops?.capable(this, cap) ?? false
+  }
+}

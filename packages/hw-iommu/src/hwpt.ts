@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * Hardware page tables as objects (SPEC sections 1 and 8, E11, L1).
+ *
+ * Invariant: a paging table shows its address space whole, from `alloc` to its end, and is one of
+ * the address space's users; `users` counts the devices attached and the nested tables on it. An
+ * automatic one ends with its last user; others end by IOMMU_DESTROY.
+ */
+import { type IommufdCtx, IommufdObject, type ObjectType } from '@iommufd/core'
+import { addDomain, type IommufdIoas, removeDomain } from '@iommufd/pages'
+import type { NestedDomain, PagingDomain } from './driver.js'
+
+/** Paging tables of an address space, in the order in which they were added. */
+const tables = new WeakMap<IommufdIoas, Set<IommufdHwptPaging>>()
+
+/** A hardware page table that devices can be attached to. */
+export abstract class IommufdHwpt extends IommufdObject {
+  abstract readonly domain: PagingDomain | NestedDomain
+  /** The paging table whose address space the devices' IOVAs end up in. */
+  abstract readonly paging: IommufdHwptPaging
+}
+
+/** A page table that shows an address space. */
+export class IommufdHwptPaging extends IommufdHwpt {
+  readonly typeName: string = 'HWPT'
+  readonly ioas: IommufdIoas
+  readonly domain: PagingDomain
+  /** Whether tables of a guest can stand on it. */
+  readonly isNestParent: boolean
+  /** Made by attaching to an IOAS: reused for other devices, ended with the last one. */
+  isAuto = false
+  #isAdded = false
+
+  constructor(ioas: IommufdIoas, domain: PagingDomain, isNestParent: boolean) {
+    super()
+    this.ioas = ioas
+    this.domain = domain
+    this.isNestParent = isNestParent
+    ioas.users++
+  }
+
+  get paging(): IommufdHwptPaging {
+    return this
+  }
+
+  /** Fills the table with what the address space holds: 0, or a negative errno and it is empty. */
+  add(): number {
+    const rc = addDomain(this.ioas.iopt, this.domain)
+    if (rc < 0) return rc
+    this.#isAdded = true
+    const ofIoas = tables.get(this.ioas) ?? new Set()
+    tables.set(this.ioas, ofIoas.add(this))
+    return 0
+  }
+
+  override destroy(): void {
+    if (this.#isAdded) removeDomain(this.ioas.iopt, this.domain)
+    tables.get(this.ioas)?.delete(this)
+    this.domain.free?.()
+    this.ioas.users--
+  }
+}
+
+/** A page table of a guest, on a paging table. */
+export class IommufdHwptNested extends IommufdHwpt {
+  readonly typeName: string = 'HWPT_NESTED'
+  readonly domain: NestedDomain
+  readonly paging: IommufdHwptPaging
+
+  constructor(paging: IommufdHwptPaging, domain: NestedDomain) {
+    super()
+    this.paging = paging
+    this.domain = domain
+    paging.users++
+  }
+
+  override destroy(): void {
+    this.domain.free?.()
+    this.paging.users--
+  }
+}
+
+export const HWPT: ObjectType<IommufdHwptPaging> = {
+  name: 'HWPT',
+  is: (object): object is IommufdHwptPaging => object instanceof IommufdHwptPaging,
+}
+
+/** The automatic tables of an address space, oldest first. */
+export function autoTables(ioas: IommufdIoas): IommufdHwptPaging[] {
+  return [...(tables.get(ioas) ?? [])].filter((hwpt) => hwpt.isAuto)
+}
+
+/** A user of the table is gone; an automatic table ends with the last. */
+export function putHwpt(ctx: IommufdCtx, hwpt: IommufdHwpt): void {
+  hwpt.users--
+  if (hwpt.users === 0 && hwpt instanceof IommufdHwptPaging && hwpt.isAuto) {
+    ctx.objects.remove(hwpt)
+  }
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * A device bound to a context (SPEC section 5, E8, E10, E11).
+ *
+ * Invariant: a bound device has a user, the driver that bound it, so user space cannot destroy it;
+ * its group belongs to the context. What it is attached to changes whole or not at all. Attaching to
+ * an IOAS takes the oldest automatic table that fits the device, or makes one.
+ */
+import { type IommufdCtx, IommufdObject, type ObjectType } from '@iommufd/core'
+import { IOAS, type IommufdIoas } from '@iommufd/pages'
+import { EINVAL } from '@iommufd/uapi'
+import type { Device } from './device.js'
+import { IOMMU_CAP_CACHE_COHERENCY, IOMMU_CAP_ENFORCE_CACHE_COHERENCY, type IommuOps } from './driver.js'
+import { autoTables, IommufdHwpt, type IommufdHwptPaging, putHwpt } from './hwpt.js'
+import { allocPaging } from './hwpt-paging-alloc.js'
+import { IommufdGroup } from './iommufd-group.js'
+import {
+  DEVICE_NOT_COHERENT,
+  DEVICE_WITHOUT_IOMMU,
+  INTERRUPTS_NOT_ISOLATED,
+  OBJECT_NOT_ATTACHABLE,
+  PT_UNKNOWN,
+} from './refusals.js'
+
+export class IommufdDevice extends IommufdObject {
+  readonly typeName: string = 'DEVICE'
+  readonly ctx: IommufdCtx
+  readonly dev: Device
+  readonly igroup: IommufdGroup
+  /** Whether tables made for this device must make every access coherent. */
+  readonly enforcesCoherency: boolean
+  readonly #holdsContext: boolean
+
+  private constructor(igroup: IommufdGroup, dev: Device, holdsContext: boolean) {
+    super()
+    this.ctx = igroup.ctx
+    this.igroup = igroup
+    this.dev = dev
+    this.enforcesCoherency = dev.iommuCapable(IOMMU_CAP_ENFORCE_CACHE_COHERENCY)
+    this.#holdsContext = holdsContext
+    if (holdsContext) this.ctx.get()
+  }
+
+  /**
+   * Binds a device, whose group now belongs to the context: the bound device, or -EINVAL, -ENODEV,
+   * -EPERM, -EBUSY, -ENOMEM. `holdsContext` false is for binders that end with the context.
+   */
+  static bind(ctx: IommufdCtx, dev: Device, holdsContext = true): IommufdDevice | number {
+    const { engine } = ctx
+    const { group } = dev
+    if (group === undefined) return engine.refusals.refuse(DEVICE_WITHOUT_IOMMU)
+    if (!dev.iommuCapable(IOMMU_CAP_CACHE_COHERENCY)) {
+      return engine.refusals.refuse(DEVICE_NOT_COHERENT)
+    }
+    if (!group.hasIsolatedMsi && !group.iommu.allowUnsafeInterrupts) {
+      return engine.refusals.refuse(INTERRUPTS_NOT_ISOLATED)
+    }
+    const igroup = IommufdGroup.of(ctx, group)
+    const claimed = group.claimDmaOwner(dev, igroup)
+    if (claimed < 0) return claimed
+    const rc = engine.allocate()
+    if (rc < 0) {
+      group.releaseDmaOwner()
+      return rc
+    }
+    const idev = new IommufdDevice(igroup, dev, holdsContext)
+    idev.users = 1
+    ctx.objects.reserve(idev)
+    ctx.objects.finalize(idev)
+    return idev
+  }
+
+  /** Ends the binding; the device must be detached. */
+  unbind(): void {
+    this.users--
+    this.ctx.objects.remove(this)
+  }
+
+  override destroy(): void {
+    this.igroup.group.releaseDmaOwner()
+    if (this.#holdsContext) this.ctx.put()
+  }
+
+  /** The driver of the device's IOMMU. */
+  get ops(): IommuOps {
+    return this.dev.ops as IommuOps
+  }
+
+  /** Attaches to an IOAS or a table: the id of the table, or a negative errno. */
+  attach(ptId: number): number {
+    return this.#changeTo(ptId, false)
+  }
+
+  /** Moves from one table to another, with all attached devices of its group: as `attach`. */
+  replace(ptId: number): number {
+    return this.#changeTo(ptId, true)
+  }
+
+  /** Leaves its table; it must be attached. */
+  detach(): void {
+    putHwpt(this.ctx, this.igroup.detach(this.dev))
+  }
+
+  #changeTo(ptId: number, isReplace: boolean): number {
+    const { ctx } = this
+    const { refusals } = ctx.engine
+    const object = ctx.objects.get(ptId)
+    if (object === undefined) return refusals.refuse(PT_UNKNOWN, ptId)
+    if (IOAS.is(object)) return this.#changeToIoas(object, isReplace)
+    if (!(object instanceof IommufdHwpt)) return refusals.refuse(OBJECT_NOT_ATTACHABLE, ptId)
+    const rc = this.#change(object, isReplace)
+    return rc < 0 ? rc : object.id
+  }
+
+  #change(hwpt: IommufdHwpt, isReplace: boolean): number {
+    const { dev, igroup } = this
+    return isReplace ? igroup.replace(dev, hwpt) : igroup.attach(dev, hwpt)
+  }
+
+  #changeToIoas(ioas: IommufdIoas, isReplace: boolean): number {
+    const { refusals } = this.ctx.engine
+    for (const hwpt of autoTables(ioas)) {
+      const rc = this.#change(hwpt, isReplace)
+      if (rc === 0) return hwpt.id
+      if (rc !== -EINVAL) return rc
+      // This table does not fit the device; the next may.
+      refusals.clear()
+    }
+    return this.#changeToNew(ioas, isReplace)
+  }
+
+  /**
+   * Some drivers finish a table only when a device is attached, so a new attachment comes before
+   * the table is filled; a device that has a table moves to the new one when that is filled.
+   */
+  #changeToNew(ioas: IommufdIoas, isReplace: boolean): number {
+    const { objects } = this.ctx
+    const hwpt = allocPaging(this, ioas, 0, undefined, (made) => this.#fill(made, isReplace))
+    if (typeof hwpt === 'number') return hwpt
+    hwpt.isAuto = true
+    objects.finalize(hwpt)
+    return hwpt.id
+  }
+
+  #fill(hwpt: IommufdHwptPaging, isReplace: boolean): number {
+    if (isReplace) {
+      const rc = hwpt.add()
+      return rc < 0 ? rc : this.igroup.replace(this.dev, hwpt)
+    }
+    const rc = this.igroup.attach(this.dev, hwpt)
+    if (rc < 0) return rc
+    const added = hwpt.add()
+    if (added < 0) putHwpt(this.ctx, this.igroup.detach(this.dev))
+    return added
+  }
+}
+
+export const DEVICE: ObjectType<IommufdDevice> = {
+  name: 'DEVICE',
+  is: (object): object is IommufdDevice => object instanceof IommufdDevice,
+}
