@@ -22,6 +22,11 @@ step(
 )
 step(
   process.execPath,
-  ['--expose-gc', 'packages/iommufd/bench/main.mjs', ...process.argv.slice(2)],
+  [
+    '--expose-gc',
+    '--max-semi-space-size=256',
+    'packages/iommufd/bench/main.mjs',
+    ...process.argv.slice(2),
+  ],
   'inherit',
 )

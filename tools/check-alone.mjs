@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Does a package work alone? Takes the tarballs that pack:check left (.pack.tgz), installs one of them into an empty
+// Does a package work alone? Takes the tarballs that pack:tarball left (.pack.tgz), installs one of them into an empty
 // project (the packages it depends on come from their tarballs, nothing else of the repository is in reach), imports
 // every entry under plain Node, starts its command, checks and runs the example of its README.
 // The script pack:alone of every package; `node tools/check-alone.mjs PACKAGE`.
@@ -36,7 +36,7 @@ function must(what, program, args, cwd) {
 /** @param {Package} p */
 function tarball({ path, manifest }) {
   const file = join(path, '.pack.tgz')
-  if (!existsSync(file)) throw new Error(`${manifest.name} is not packed: npm run pack:check`)
+  if (!existsSync(file)) throw new Error(`${manifest.name} is not packed: npm run pack:alone`)
   return `file:${file}`
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Can the pending changesets be released? Applies them in a copy of the repository: each package they name must get a
-// new version and a changelog. Where the branch main is known, each package changed since must have a changeset.
+// new version and a changelog. `node tools/check-changesets.mjs BASE` (a pull request) also wants a changeset for each
+// package changed since the commit BASE.
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { conclude, packages, readJson, root, run, withCopy } from './workspace.mjs'
@@ -36,13 +37,12 @@ function applyIn(copy) {
   }
 }
 
-function compareWithMain() {
-  const base = ['origin/main', 'main'].find((ref) => git(root, 'rev-parse', ref).status === 0)
-  if (!base) return console.log('no branch main here: changed packages not compared')
+/** @param {string} base */
+function compareWith(base) {
   const { status, output } = run('changeset', ['status', `--since=${base}`])
   if (status !== 0) failures.push(`changeset status --since=${base}:\n${output}`)
 }
 
 withCopy(applyIn)
-compareWithMain()
+if (process.argv[2]) compareWith(process.argv[2])
 conclude(failures, `${announced().size} packages have pending changesets`)

@@ -34,8 +34,8 @@ const SCRIPTS = {
   test: 'vitest run --config ../../vitest.config.ts',
   'test:browser': 'vitest run --config ../../vitest.browser.config.ts',
   typecheck: 'tsc -p tsconfig.json',
-  'pack:check':
-    'publint --strict && pnpm pack --out .pack.tgz && attw .pack.tgz --profile esm-only',
+  'pack:tarball': 'pnpm pack --out .pack.tgz',
+  'pack:check': 'publint .pack.tgz --strict && attw .pack.tgz --profile esm-only',
   'pack:alone': 'node ../../tools/check-alone.mjs',
 }
 const FILES = ['dist', 'src', '!dist/*.tsbuildinfo', '!src/**/*.test.ts', '!src/**/*.bench.ts']

@@ -39,9 +39,12 @@ function main() {
   if (process.argv.includes('--done')) return writeIfChanged(stamp, wanted())
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted()) return
   console.error('Installing the dependencies (npm run setup)…')
-  // stdout belongs to the command that follows
+  // stdout belongs to the command that follows; npm_config_package is set below `npx -p node@24 npm test`, where it
+  // would make setup's own npx look for pnpm in that package
+  const { npm_config_package: _, ...env } = process.env
   const { status } = spawnSync('npm', ['run', '--silent', 'setup'], {
     cwd: root,
+    env,
     stdio: ['ignore', process.stderr, 'inherit'],
     shell: process.platform === 'win32',
   })

@@ -5,10 +5,10 @@
  */
 import type { IommufdCtx } from '@iommufd/core'
 import {
+  iommufd_access_create as create,
   type IommufdAccess,
   type IommufdAccessOps,
   iommufd_access_attach,
-  iommufd_access_create as create,
 } from './index.js'
 
 export {

@@ -58,7 +58,9 @@ describe('misuse', () => {
   test('a command has one server', () => {
     const table = new CommandTable()
     table.register(IOMMU_OPTION, () => 1)
-    expect(() => table.register(IOMMU_OPTION, () => 2)).toThrow('IOMMU_OPTION is registered already')
+    expect(() => table.register(IOMMU_OPTION, () => 2)).toThrow(
+      'IOMMU_OPTION is registered already',
+    )
     expect(table.find(IOMMU_OPTION)?.execute(undefined as never)).toBe(1)
   })
 })

@@ -168,7 +168,8 @@ function iommuDestroy(ucmd: Ucmd): number {
 }
 
 function checkAlignment(bytes: number): number {
-  const isPowerOfTwo = Number.isSafeInteger(bytes) && bytes > 0 && Number.isInteger(Math.log2(bytes))
+  const isPowerOfTwo =
+    Number.isSafeInteger(bytes) && bytes > 0 && Number.isInteger(Math.log2(bytes))
   if (!isPowerOfTwo || bytes < 4096 || bytes > 0x40000000) {
     throw new RangeError(
       `maxIovaAlignment is ${bytes}; it must be a power of two from 4096 to 1 GiB`,

@@ -18,7 +18,12 @@ describe('visibility', () => {
     const thing = new Thing()
     table.reserve(thing)
     expect(thing.id).toBe(1)
-    expect([table.get(1), table.count, [...table], table.isEmpty]).toEqual([undefined, 0, [], false])
+    expect([table.get(1), table.count, [...table], table.isEmpty]).toEqual([
+      undefined,
+      0,
+      [],
+      false,
+    ])
     table.finalize(thing)
     expect([table.get(1), table.count, [...table]]).toEqual([thing, 1, [thing]])
   })

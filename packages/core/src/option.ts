@@ -50,11 +50,7 @@ function optionReserved(ucmd: Ucmd): number {
 
 /** Refuses an operation that the option does not have. */
 export function refuseOp(ucmd: Ucmd): number {
-  return ucmd.ctx.engine.refusals.refuse(
-    OPTION_OP_UNKNOWN,
-    ucmd.word(at.option_id),
-    optionOp(ucmd),
-  )
+  return ucmd.ctx.engine.refusals.refuse(OPTION_OP_UNKNOWN, ucmd.word(at.option_id), optionOp(ucmd))
 }
 
 /** IOMMU_OPTION_RLIMIT_MODE: 0 counts pinned memory per user, 1 per process. */

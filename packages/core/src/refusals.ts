@@ -84,7 +84,8 @@ export const OBJECT_UNKNOWN: RefusalSite = {
   spec: 'F6',
   operands: { id: 'u32' },
   sentence: 'this context has no object of the wanted kind with id {id}',
-  remedy: 'use the id that the allocating call gave; ids belong to one context and are reused after DESTROY',
+  remedy:
+    'use the id that the allocating call gave; ids belong to one context and are reused after DESTROY',
 }
 
 export const OBJECT_BUSY: RefusalSite = {

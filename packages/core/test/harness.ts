@@ -77,7 +77,11 @@ export function boot(options: IommufdOptions = {}): Booted {
   return { machine, engine, process, fd, ctx: contextOf(engine, process, fd) }
 }
 
-export function mapPage(process: Process, addr: number, prot: number = PROT_READ | PROT_WRITE): void {
+export function mapPage(
+  process: Process,
+  addr: number,
+  prot: number = PROT_READ | PROT_WRITE,
+): void {
   if (process.mmap(addr, PAGE, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED) !== addr) {
     throw new Error('mmap')
   }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Copying bytes between two arrays. Every ioctl copies a struct of 8 to 64 bytes in and out, so that the fixed price of
-// `set(subarray)`, and the view it leaves to the garbage collector, would be the largest part of the copy: short ones are
-// made byte by byte, eight to a turn, and cost no garbage.
+// Copying a few bytes between two arrays. Every ioctl copies a struct of 8 to 64 bytes in and out; the fixed price of
+// `set(subarray)`, and the view it leaves to the garbage collector, would be the largest part of such a copy. So it is
+// made byte by byte, eight to a turn. Longer ones go by way of the stage (stage.ts).
 
-/** From this many bytes on, `set(subarray)` is the faster way. */
-const LONG = 96
+/** From this many bytes on, moving memory is the faster way. */
+export const LONG = 96
 
 /** @throws when either range leaves its array: assignments outside would be lost without a word */
 export function copyBytes(
@@ -17,10 +17,6 @@ export function copyBytes(
 ): void {
   if (fromAt + length > from.length || toAt + length > to.length)
     throw new RangeError(`copy of ${length} bytes leaves its buffer`)
-  if (length >= LONG) {
-    to.set(from.subarray(fromAt, fromAt + length), toAt)
-    return
-  }
   let i = 0
   for (; i + 8 <= length; i += 8) {
     const source = fromAt + i

@@ -12,7 +12,8 @@
 // `bytes` is replaced when the buffer grows: nobody may keep it over a call that can allocate.
 
 import { ENOMEM, PAGE_SIZE } from '@iommufd/uapi'
-import { copyBytes } from './copy-bytes.js'
+import { copyBytes, LONG } from './copy-bytes.js'
+import { STAGE_BYTES, Stage } from './stage.js'
 
 /** The shared zero page. */
 export const ZERO_FRAME = 0
@@ -20,6 +21,11 @@ export const ZERO_FRAME = 0
 const FIRST_CAPACITY = 256
 /** Frames in one unit of WebAssembly.Memory, 64 KiB. */
 const UNIT_FRAMES = 16
+const STAGE_UNITS = STAGE_BYTES / (UNIT_FRAMES * PAGE_SIZE)
+/** 4 GiB, the most that a WebAssembly.Memory can be. */
+const MAX_UNITS = 65536
+/** What the stage leaves of it. */
+const MAX_FRAMES = (MAX_UNITS - STAGE_UNITS) * UNIT_FRAMES
 
 /** What is used of it: the library of the language knows neither this nor any other object of the surroundings. */
 interface GrowableMemory {
@@ -33,6 +39,7 @@ declare const WebAssembly: {
 export class Frames {
   /** The memory: frame n at n * 4096. Replaced when it grows. */
   bytes: Uint8Array
+  readonly #stage: Stage
   readonly #memory: GrowableMemory
   #references: Uint32Array
   #pins: Uint32Array
@@ -46,11 +53,15 @@ export class Frames {
   #pinned = 0
   readonly #limit: number
 
-  /** @param limit frames that the machine may have, the zero frame included */
-  constructor(limit: number) {
+  /** @param wanted frames that the machine may have, the zero frame included; at most MAX_FRAMES count */
+  constructor(wanted: number) {
+    const limit = Math.min(wanted, MAX_FRAMES)
     const capacity = Math.min(FIRST_CAPACITY, limit)
-    this.#memory = new WebAssembly.Memory({ initial: units(capacity), maximum: units(limit) })
-    this.bytes = new Uint8Array(this.#memory.buffer)
+    const initial = STAGE_UNITS + units(capacity)
+    const maximum = STAGE_UNITS + units(limit)
+    this.#memory = new WebAssembly.Memory({ initial, maximum })
+    this.#stage = new Stage(this.#memory.buffer)
+    this.bytes = new Uint8Array(this.#memory.buffer, STAGE_BYTES)
     this.#references = new Uint32Array(capacity)
     this.#pins = new Uint32Array(capacity)
     this.#free = new Uint32Array((capacity + 31) >>> 5)
@@ -128,19 +139,34 @@ export class Frames {
   /** @throws when nothing holds the frame, or the bytes leave it */
   read(frame: number, offset: number, dst: Uint8Array, at: number, length: number): void {
     this.#check(frame, offset, length)
-    copyBytes(this.bytes, frame * PAGE_SIZE + offset, dst, at, length)
+    this.copyOut(frame * PAGE_SIZE + offset, dst, at, length)
   }
 
   /** @throws when nothing holds the frame, or the bytes leave it */
   write(frame: number, offset: number, src: Uint8Array, at: number, length: number): void {
     this.#check(frame, offset, length)
-    copyBytes(src, at, this.bytes, frame * PAGE_SIZE + offset, length)
+    this.copyIn(src, at, frame * PAGE_SIZE + offset, length)
+  }
+
+  /** Copies `length` bytes from byte `from` of the memory to `dst[at…]`. */
+  copyOut(from: number, dst: Uint8Array, at: number, length: number): void {
+    if (length < LONG) copyBytes(this.bytes, from, dst, at, length)
+    else this.#stage.copyOut(from, dst, at, length)
+  }
+
+  /** Copies `length` bytes of `src[at…]` to byte `to` of the memory. */
+  copyIn(src: Uint8Array, at: number, to: number, length: number): void {
+    if (length < LONG) copyBytes(src, at, this.bytes, to, length)
+    else this.#stage.copyIn(src, at, to, length)
   }
 
   #check(frame: number, offset: number, length: number): void {
-    if (!((this.#references[frame] ?? 0) > 0)) throw new Error(`frame ${frame} is not in use`)
-    if (offset < 0 || length < 0 || offset + length > PAGE_SIZE)
-      throw new RangeError(`${length} bytes at ${offset} leave the frame`)
+    if (!(offset >= 0 && offset < PAGE_SIZE && length >= 0))
+      throw new RangeError(`${length} bytes at ${offset} do not begin in the frame`)
+    const end = frame + Math.ceil((offset + length) / PAGE_SIZE)
+    for (let held = frame; held < end; held++) {
+      if (!((this.#references[held] ?? 0) > 0)) throw new Error(`frame ${held} is not in use`)
+    }
   }
 
   #release(frame: number): void {
@@ -195,7 +221,8 @@ export class Frames {
     } catch {
       return false
     }
-    this.bytes = new Uint8Array(this.#memory.buffer)
+    this.#stage.use(this.#memory.buffer)
+    this.bytes = new Uint8Array(this.#memory.buffer, STAGE_BYTES)
     this.#references = enlarged(this.#references, capacity)
     this.#pins = enlarged(this.#pins, capacity)
     this.#free = enlarged(this.#free, (capacity + 31) >>> 5)

@@ -160,9 +160,9 @@ export class File {
 export interface Host {
   /** Drops one pin from each of `frames[at … at + n - 1]`. @throws when one of them is not pinned */
   unpin(frames: Uint32Array, at: number, n: number): void
-  /** Copies `length` bytes at `offset` of a pinned frame to `dst[at…]`; offset + length may not exceed the page size. */
+  /** Copies `length` bytes at `offset` of a pinned frame, and on of the pinned frames numbered next, to `dst[at…]`. */
   readFrame(frame: number, offset: number, dst: Uint8Array, at: number, length: number): void
-  /** Copies `length` bytes of `src[at…]` to `offset` of a pinned frame; offset + length may not exceed the page size. */
+  /** Copies `length` bytes of `src[at…]` to `offset` of a pinned frame, and on to the pinned frames numbered next. */
   writeFrame(frame: number, offset: number, src: Uint8Array, at: number, length: number): void
   /**
    * Takes one long-term pin on each of up to `npages` pages of a file made by memfd_create, starting with the page that

@@ -16,7 +16,6 @@ import {
   FAULT_WRITE,
   type Fault,
 } from './address-space.js'
-import { copyBytes } from './copy-bytes.js'
 import type { Frames } from './frames.js'
 import type { Mm } from './host.js'
 import { DEVICE, PRIVATE, READABLE, SHARED, WRITABLE } from './page-table.js'
@@ -55,7 +54,7 @@ export class Memory implements Mm {
     const index = this.#present(hi, lo, offset + length, READABLE)
     if (index < 0) return this.#copy(hi, lo, dst, at, length, false)
     const frame = this.space.table.frames[index] as number
-    copyBytes(this.#frames.bytes, frame * PAGE_SIZE + offset, dst, at, length)
+    this.#frames.copyOut(frame * PAGE_SIZE + offset, dst, at, length)
     return 0
   }
 
@@ -64,7 +63,7 @@ export class Memory implements Mm {
     const index = this.#present(hi, lo, offset + length, WRITABLE)
     if (index < 0) return this.#copy(hi, lo, src, at, length, true)
     const frame = this.space.table.frames[index] as number
-    copyBytes(src, at, this.#frames.bytes, frame * PAGE_SIZE + offset, length)
+    this.#frames.copyIn(src, at, frame * PAGE_SIZE + offset, length)
     return 0
   }
 
@@ -81,18 +80,19 @@ export class Memory implements Mm {
     let slot = slotOf(lo)
     let done = 0
     while (done < npages) {
-      const base = this.space.table.find(chunk)
-      const n = Math.min(npages - done, CHUNK_PAGES - slot)
-      const pinned = base < 0 ? 0 : this.#pinPresent(base + slot, n, write, frames, at + done)
-      done += pinned
-      slot += pinned
-      if (pinned < n) {
-        const error = this.space.fault(chunk, slot, write ? FAULT_PIN_WRITE : FAULT_PIN)
-        if (error < 0) return done > 0 ? done : error
-      } else if (slot === CHUNK_PAGES) {
+      if (slot === CHUNK_PAGES) {
         chunk++
         slot = 0
       }
+      const base = this.space.table.find(chunk)
+      const n = Math.min(npages - done, CHUNK_PAGES - slot)
+      let pinned = base < 0 ? 0 : this.#pinPresent(base + slot, n, write, frames, at + done)
+      if (pinned === 0) {
+        pinned = this.#pinAbsent(chunk, slot, write, frames, at + done)
+        if (pinned < 0) return done > 0 ? done : pinned
+      }
+      done += pinned
+      slot += pinned
     }
     return done
   }
@@ -139,6 +139,16 @@ export class Memory implements Mm {
     return n
   }
 
+  /** Pins one page that needs a fault. @returns 1 or -errno */
+  #pinAbsent(chunk: number, slot: number, write: boolean, frames: Uint32Array, at: number): number {
+    const index = this.space.fault(chunk, slot, write ? FAULT_PIN_WRITE : FAULT_PIN)
+    if (index < 0) return index
+    const frame = this.space.table.frames[index] as number
+    this.#frames.pin(frame)
+    frames[at] = frame
+    return 1
+  }
+
   /** Any copy: page by page, in runs of frames that follow each other. */
   #copy(
     hi: number,
@@ -159,8 +169,8 @@ export class Memory implements Mm {
       if (index < 0) return -EFAULT
       const run = this.#run(index, slot, offset, length - done, toUser)
       const from = (this.space.table.frames[index] as number) * PAGE_SIZE + offset
-      if (toUser) copyBytes(bytes, at + done, this.#frames.bytes, from, run)
-      else copyBytes(this.#frames.bytes, from, bytes, at + done, run)
+      if (toUser) this.#frames.copyIn(bytes, at + done, from, run)
+      else this.#frames.copyOut(from, bytes, at + done, run)
       done += run
       slot += (offset + run) >>> PAGE_SHIFT
       if (slot === CHUNK_PAGES) {

@@ -61,6 +61,9 @@ export interface AttachableDomain {
 /** A page table that iommufd fills. */
 export interface PagingDomain extends AttachableDomain, IommuDomain {
   readonly type: 'paging'
+  /** Page sizes that the table can have, as bits: bit n for 2^n bytes. High and low word. */
+  readonly pageSizesHi: number
+  readonly pageSizesLo: number
   /**
    * Makes all accesses coherent, asked for before anything is mapped, of drivers with
    * IOMMU_CAP_ENFORCE_CACHE_COHERENCY: whether it can.

@@ -7,7 +7,6 @@
  */
 import type { IommufdIoas } from '@iommufd/pages'
 import {
-  EINVAL,
   IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
   IOMMU_HWPT_ALLOC_NEST_PARENT,
   IOMMU_HWPT_ALLOC_PASID,
@@ -15,7 +14,7 @@ import {
 } from '@iommufd/uapi'
 import { IOMMU_CAP_DIRTY_TRACKING, type PagingDomain } from './driver.js'
 import { refuseForDriver } from './driver-refusal.js'
-import { IommufdHwptPaging } from './hwpt.js'
+import { type IommufdHwpt, IommufdHwptPaging } from './hwpt.js'
 import type { IommufdDevice } from './iommufd-device.js'
 import {
   COHERENCY_NOT_ENFORCED,
@@ -51,7 +50,7 @@ export function allocPaging(
   const isNestParent = (flags & IOMMU_HWPT_ALLOC_NEST_PARENT) !== 0
   const hwpt = new IommufdHwptPaging(ioas, domain, isNestParent)
   ctx.objects.reserve(hwpt)
-  const filled = enforceCoherency(idev, domain) || fill(hwpt)
+  const filled = enforceCoherency(idev, hwpt) || fill(hwpt)
   if (filled < 0) {
     abortHwpt(idev, hwpt)
     return filled
@@ -60,7 +59,7 @@ export function allocPaging(
 }
 
 /** Ends a table that has not become visible. */
-export function abortHwpt(idev: IommufdDevice, hwpt: { id: number } & IommufdHwptPaging): void {
+export function abortHwpt(idev: IommufdDevice, hwpt: IommufdHwpt): void {
   hwpt.destroy()
   idev.ctx.objects.abort(hwpt)
 }
@@ -91,8 +90,10 @@ function allocDomain(
   return ops.domainAllocPagingFlags?.(dev, flags, userData) ?? ops.domainAllocPaging(dev)
 }
 
-function enforceCoherency(idev: IommufdDevice, domain: PagingDomain): number {
-  if (!idev.enforcesCoherency || domain.enforceCacheCoherency?.() === true) return 0
+function enforceCoherency(idev: IommufdDevice, hwpt: IommufdHwptPaging): number {
+  if (!idev.enforcesCoherency) return 0
+  hwpt.enforcesCoherency = hwpt.domain.enforceCacheCoherency?.() ?? false
+  if (hwpt.enforcesCoherency) return 0
   const { engine } = idev.ctx
   engine.warn(`the driver ${idev.ops.name} does not enforce coherency, though it says it can`)
   return engine.refusals.refuse(COHERENCY_NOT_ENFORCED)

@@ -7,11 +7,12 @@
  * automatic one ends with its last user; others end by IOMMU_DESTROY.
  */
 import { type IommufdCtx, IommufdObject, type ObjectType } from '@iommufd/core'
-import { addDomain, type IommufdIoas, removeDomain } from '@iommufd/pages'
+import { addDomain, type IommuDomain, type IommufdIoas, removeDomain } from '@iommufd/pages'
 import type { NestedDomain, PagingDomain } from './driver.js'
 
 /** Paging tables of an address space, in the order in which they were added. */
 const tables = new WeakMap<IommufdIoas, Set<IommufdHwptPaging>>()
+const tableOf = new WeakMap<IommuDomain, IommufdHwptPaging>()
 
 /** A hardware page table that devices can be attached to. */
 export abstract class IommufdHwpt extends IommufdObject {
@@ -29,6 +30,8 @@ export class IommufdHwptPaging extends IommufdHwpt {
   readonly isNestParent: boolean
   /** Made by attaching to an IOAS: reused for other devices, ended with the last one. */
   isAuto = false
+  /** Whether accesses are coherent whatever the device asks for. */
+  enforcesCoherency = false
   #isAdded = false
 
   constructor(ioas: IommufdIoas, domain: PagingDomain, isNestParent: boolean) {
@@ -36,6 +39,7 @@ export class IommufdHwptPaging extends IommufdHwpt {
     this.ioas = ioas
     this.domain = domain
     this.isNestParent = isNestParent
+    tableOf.set(domain, this)
     ioas.users++
   }
 
@@ -83,6 +87,23 @@ export class IommufdHwptNested extends IommufdHwpt {
 export const HWPT: ObjectType<IommufdHwptPaging> = {
   name: 'HWPT',
   is: (object): object is IommufdHwptPaging => object instanceof IommufdHwptPaging,
+}
+
+/** What container ioctls tell about a domain. */
+export interface DomainTraits {
+  /** Page sizes that the domain can map, as bits: bit n for 2^n bytes. High and low word. */
+  readonly pageSizesHi: number
+  readonly pageSizesLo: number
+  /** Whether DMA through the domain is coherent with the caches whatever a device asks for. */
+  readonly enforcesCacheCoherency: boolean
+}
+
+/** The traits of a domain of an address space, all of which belong to a table. */
+export function domainTraits(domain: IommuDomain): DomainTraits {
+  const hwpt = tableOf.get(domain)
+  if (hwpt === undefined) throw new Error('the domain belongs to no hardware page table')
+  const { pageSizesHi, pageSizesLo } = hwpt.domain
+  return { pageSizesHi, pageSizesLo, enforcesCacheCoherency: hwpt.enforcesCoherency }
 }
 
 /** The automatic tables of an address space, oldest first. */

@@ -10,7 +10,12 @@ import type { Device } from './device.js'
 import type { AttachableDomain, IommuOps } from './driver.js'
 import { refuseForDriver } from './driver-refusal.js'
 import type { Iommu } from './iommu.js'
-import { DOMAIN_OF_OTHER_DRIVER, GROUP_ATTACHED, GROUP_OWNED, GROUP_USED_BY_HOST } from './refusals.js'
+import {
+  DOMAIN_OF_OTHER_DRIVER,
+  GROUP_ATTACHED,
+  GROUP_OWNED,
+  GROUP_USED_BY_HOST,
+} from './refusals.js'
 
 export class IommuGroup {
   readonly iommu: Iommu
@@ -132,7 +137,8 @@ export class IommuGroup {
       const rc = next.attachDev(dev, old)
       if (rc === 0) continue
       for (const undone of this.#devices.slice(0, done).reverse()) {
-        if (old?.attachDev(undone, next) !== 0) engine.warn('a device does not go back to its domain')
+        if (old?.attachDev(undone, next) !== 0)
+          engine.warn('a device does not go back to its domain')
       }
       return refuseForDriver(engine, next.owner, rc)
     }
@@ -144,7 +150,8 @@ export class IommuGroup {
   #mustSetDomain(next: AttachableDomain | undefined): void {
     const old = this.#domain
     for (const dev of this.#devices) {
-      if (next?.attachDev(dev, old) !== 0) this.iommu.engine.warn('a device does not let its domain go')
+      if (next?.attachDev(dev, old) !== 0)
+        this.iommu.engine.warn('a device does not let its domain go')
     }
     this.#domain = next
   }

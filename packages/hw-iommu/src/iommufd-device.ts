@@ -10,7 +10,11 @@ import { type IommufdCtx, IommufdObject, type ObjectType } from '@iommufd/core'
 import { IOAS, type IommufdIoas } from '@iommufd/pages'
 import { EINVAL } from '@iommufd/uapi'
 import type { Device } from './device.js'
-import { IOMMU_CAP_CACHE_COHERENCY, IOMMU_CAP_ENFORCE_CACHE_COHERENCY, type IommuOps } from './driver.js'
+import {
+  IOMMU_CAP_CACHE_COHERENCY,
+  IOMMU_CAP_ENFORCE_CACHE_COHERENCY,
+  type IommuOps,
+} from './driver.js'
 import { autoTables, IommufdHwpt, type IommufdHwptPaging, putHwpt } from './hwpt.js'
 import { allocPaging } from './hwpt-paging-alloc.js'
 import { IommufdGroup } from './iommufd-group.js'
@@ -72,6 +76,10 @@ export class IommufdDevice extends IommufdObject {
 
   /** Ends the binding; the device must be detached. */
   unbind(): void {
+    if (this.igroup.isAttached(this.dev)) {
+      this.ctx.engine.warn(`${this.dev.name} is unbound while it is attached`)
+      this.detach()
+    }
     this.users--
     this.ctx.objects.remove(this)
   }
@@ -98,6 +106,10 @@ export class IommufdDevice extends IommufdObject {
 
   /** Leaves its table; it must be attached. */
   detach(): void {
+    if (!this.igroup.isAttached(this.dev)) {
+      this.ctx.engine.warn(`${this.dev.name} is detached without being attached`)
+      return
+    }
     putHwpt(this.ctx, this.igroup.detach(this.dev))
   }
 

@@ -5,8 +5,9 @@
  * Invariant: only as many bytes are read as the caller says it has; what the driver knows beyond
  * them is zero, what the caller has beyond the driver's struct must be.
  */
-import { sumHi } from '@iommufd/core'
+
 import type { Iommufd } from '@iommufd/core'
+import { sumHi } from '@iommufd/core'
 import type { Task } from '@iommufd/host'
 import { USER_DATA_TAIL_NOT_ZERO, USER_DATA_TOO_SHORT, USER_DATA_TYPE } from './refusals.js'
 

@@ -7,8 +7,10 @@
  */
 import { Iommufd, type IommufdOptions } from '@iommufd/core'
 import type { Machine } from '@iommufd/host'
+import { domainTraits, registerHwIommu } from '@iommufd/hw-iommu'
 import { registerIoas } from '@iommufd/pages'
 import { registerSelftest } from '@iommufd/selftest'
+import { registerVfioCompat } from '@iommufd/vfio-compat'
 
 export interface AttachOptions extends IommufdOptions {
   /** Serve IOMMU_TEST_CMD, as a kernel with CONFIG_IOMMUFD_TEST does. Default false. */
@@ -22,6 +24,8 @@ export interface AttachOptions extends IommufdOptions {
 export function attachIommufd(machine: Machine, options: AttachOptions = {}): Iommufd {
   const engine = new Iommufd(machine, options)
   const tables = registerIoas(engine)
+  registerVfioCompat(engine, tables, { domainTraits })
+  registerHwIommu(engine)
   if (options.selftest === true) registerSelftest(engine, tables)
   machine.registerDevice('/dev/iommu', () => engine.createContext('user'))
   machine.registerDevice('/dev/vfio/vfio', () => engine.createContext('mm'))

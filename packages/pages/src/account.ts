@@ -10,7 +10,7 @@
 import type { Iommufd } from '@iommufd/core'
 import { PAGE_SIZE } from '@iommufd/uapi'
 import type { Owner } from './owners.js'
-import { MAPPER_IS_GONE, PROCESS_LIMIT_EXCEEDED, USER_LIMIT_EXCEEDED } from './refusals.js'
+import { PROCESS_LIMIT_EXCEEDED, USER_LIMIT_EXCEEDED } from './refusals.js'
 
 /** Nothing is limited: the mapper had CAP_IPC_LOCK. */
 export const ACCOUNT_NONE = 0
@@ -19,7 +19,7 @@ export const ACCOUNT_USER = 1
 /** The mapper's process alone. */
 export const ACCOUNT_MM = 2
 
-/** Charges `npages` to the owner: 0, -ENOMEM over the limit, -EINVAL when the process is gone. */
+/** Charges `npages` to the owner, whose process may have ended: 0, or -ENOMEM over the limit. */
 export function charge(engine: Iommufd, owner: Owner, mode: number, npages: number): number {
   if (mode !== ACCOUNT_NONE) {
     const rc = engine.allocate() || chargeLimited(engine, owner, mode, npages)
@@ -46,7 +46,6 @@ function chargeLimited(engine: Iommufd, owner: Owner, mode: number, npages: numb
     owner.user.lockedVm += npages
     return 0
   }
-  if (isGone(engine, owner)) return engine.refusals.refuse(MAPPER_IS_GONE, owner.task.pid)
   if (exceeds(owner.mm.lockedVm + npages, limit)) {
     return overProcess(engine, owner, npages, limit)
   }

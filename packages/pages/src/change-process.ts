@@ -6,12 +6,13 @@
  * the old one is relieved, so the limit must admit both; if it does not, nothing has changed. All
  * mappings of the context change together.
  */
-import type { Task } from '@iommufd/host'
+
 import type { Ucmd } from '@iommufd/core'
+import type { Task } from '@iommufd/host'
 import { iommu_ioas_change_process } from '@iommufd/uapi'
-import { ACCOUNT_MM, ACCOUNT_USER, charge, uncharge } from './account.js'
+import { ACCOUNT_MM, ACCOUNT_NONE, ACCOUNT_USER, charge, uncharge } from './account.js'
 import { IommufdIoas } from './ioas.js'
-import { type Owner, isOwner } from './owners.js'
+import { isOwner, type Owner } from './owners.js'
 import type { PagesTable } from './pages-table.js'
 import { AREA_NOT_A_FILE, RESERVED_NOT_ZERO } from './refusals.js'
 
@@ -49,7 +50,9 @@ function moveCharges(table: PagesTable, moving: ReadonlySet<number>, task: Task)
   if (rc < 0) return rc
   for (const pages of moving) {
     const npinned = table.pinned(pages)?.npinned ?? 0
-    uncharge(table.engine, table.owner(pages), table.accountMode(pages), npinned)
+    if (movesCharge(table, pages, task)) {
+      uncharge(table.engine, table.owner(pages), table.accountMode(pages), npinned)
+    }
     table.setOwner(pages, task)
   }
   return 0
@@ -58,18 +61,29 @@ function moveCharges(table: PagesTable, moving: ReadonlySet<number>, task: Task)
 /** Charges `task` for all pages of each mode at once, as one limit check. */
 function chargeNew(table: PagesTable, moving: ReadonlySet<number>, task: Task): number {
   const owner: Owner = { task, mm: task.mm, user: task.user, users: 0 }
-  const byUser = countPinned(table, moving, ACCOUNT_USER)
+  const charged = [...moving].filter((pages) => movesCharge(table, pages, task))
+  const byUser = countPinned(table, charged, ACCOUNT_USER)
   const rc = byUser > 0 ? charge(table.engine, owner, ACCOUNT_USER, byUser) : 0
   if (rc < 0) return rc
-  const byMm = countPinned(table, moving, ACCOUNT_MM)
-  const charged = byMm > 0 ? charge(table.engine, owner, ACCOUNT_MM, byMm) : 0
-  if (charged < 0 && byUser > 0) uncharge(table.engine, owner, ACCOUNT_USER, byUser)
-  return charged
+  const byMm = countPinned(table, charged, ACCOUNT_MM)
+  const mm = byMm > 0 ? charge(table.engine, owner, ACCOUNT_MM, byMm) : 0
+  if (mm < 0 && byUser > 0) uncharge(table.engine, owner, ACCOUNT_USER, byUser)
+  return mm
 }
 
-function countPinned(table: PagesTable, moving: ReadonlySet<number>, mode: number): number {
+/**
+ * Whether another count has to carry the pages. What root mapped stays in the count where it was
+ * pinned: only pins and unpins from now on are the new owner's.
+ */
+function movesCharge(table: PagesTable, pages: number, task: Task): boolean {
+  const { mm, user } = table.owner(pages)
+  const mode = table.accountMode(pages)
+  return mode !== ACCOUNT_NONE && (mm !== task.mm || (mode === ACCOUNT_USER && user !== task.user))
+}
+
+function countPinned(table: PagesTable, charged: readonly number[], mode: number): number {
   let npinned = 0
-  for (const pages of moving) {
+  for (const pages of charged) {
     if (table.accountMode(pages) === mode) npinned += table.pinned(pages)?.npinned ?? 0
   }
   return npinned

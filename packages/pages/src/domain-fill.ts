@@ -80,7 +80,7 @@ export function unfillArea(view: AreaView): void {
 export function fillDomain(view: AreaView, domain: IommuDomain): number {
   const pinned = view.iopt.tables.pages.pinnedOrNew(view.pages)
   for (let index = view.first; index <= view.last; ) {
-    const n = pinned.gather(index, view.last + 1 - index, frames)
+    const n = pinned.gather(index, view.last + 1 - index, frames, 0)
     const rc = mapBatch(view, domain, index, n)
     if (rc < 0) {
       unmapPages(view, domain, view.first, index)
@@ -98,16 +98,43 @@ export function unfillDomain(view: AreaView, domain: IommuDomain): void {
 
 function fillPages(pinned: PinnedPages, view: AreaView): number {
   for (let index = view.first; index <= view.last; ) {
-    const n = pinned.gather(index, view.last + 1 - index, frames)
+    const n = gatherBatch(pinned, index, view.last + 1)
     const rc = n < 0 ? n : mapBatchEverywhere(view, index, n)
     if (rc < 0) {
-      if (n > 0 && !pinned.isHeld(index)) pinned.unpin(frames, n)
+      if (n > 0) releaseBatch(pinned, index, n)
       emptyPages(pinned, view, index)
       return rc
     }
     index += n
   }
   return 0
+}
+
+/**
+ * Frames of [index, end), as many as a batch holds: how many, or a negative errno and none is. The
+ * batch is full before any of it is mapped, so memory that is not there is found out first.
+ */
+function gatherBatch(pinned: PinnedPages, index: number, end: number): number {
+  const most = Math.min(end - index, BATCH_PAGES)
+  let done = 0
+  while (done < most) {
+    const n = pinned.gather(index + done, most - done, frames, done)
+    if (n < 0) {
+      releaseBatch(pinned, index, done)
+      return n
+    }
+    done += n
+  }
+  return done
+}
+
+/** Unpins what gathering the batch has pinned. */
+function releaseBatch(pinned: PinnedPages, index: number, n: number): void {
+  for (let done = 0; done < n; ) {
+    const run = pinned.runLength(index + done, n - done)
+    if (!pinned.isHeld(index + done)) pinned.unpin(frames, done, run)
+    done += run
+  }
 }
 
 /** Maps the batch into each domain, or into none. */
@@ -141,7 +168,7 @@ function emptyPages(pinned: PinnedPages, view: AreaView, end: number): void {
     const isHeld = pinned.isHeld(index)
     if (!isHeld && storage !== undefined) readFrames(view, storage, index, n)
     for (const domain of domains) unmapPages(view, domain, index, index + n)
-    if (!isHeld) pinned.unpin(frames, n)
+    if (!isHeld) pinned.unpin(frames, 0, n)
     index += n
   }
 }

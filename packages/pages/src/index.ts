@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The I/O page table: areas, allowed and reserved ranges, and the pages behind them. */
+
+export { resolveNthArea } from './area-notation.js'
 export { splitAfter } from './area-split.js'
 export * as areaSplitRefusals from './area-split-refusals.js'
 export { AREA_READ, AREA_WRITE } from './area-table.js'
-export { resolveNthArea } from './area-notation.js'
 export { Coverage } from './coverage.js'
 export type { IommuDomain } from './domain.js'
 export { IoPagetable, type IoptAccess } from './io-pagetable.js'

@@ -136,7 +136,7 @@ function unpinTaken(table: PagesTable, n: number): void {
   for (let i = 0; i < n; i++) if (taken[i] === 1) table.engine.host.unpin(frames, i, 1)
 }
 
-/** Copies `bytes` from byte `offset` of the first frame on; neighbouring frames follow. */
+/** Copies `bytes` from byte `offset` of the first frame on, as many frames at once as follow each other. */
 function copyFrames(
   table: PagesTable,
   offset: number,
@@ -147,12 +147,15 @@ function copyFrames(
 ): void {
   const { host } = table.engine
   let from = offset
-  for (let done = 0, i = 0; done < bytes; i++) {
-    const part = Math.min(PAGE_SIZE - from, bytes - done)
-    const frame = frames[i] as number
-    if ((flags & RW_WRITE) !== 0) host.writeFrame(frame, from, data, at + done, part)
-    else host.readFrame(frame, from, data, at + done, part)
+  for (let done = 0, i = 0; done < bytes; ) {
+    const first = frames[i] as number
+    let end = i + 1
+    while ((end - i) * PAGE_SIZE - from < bytes - done && frames[end] === first + end - i) end++
+    const part = Math.min((end - i) * PAGE_SIZE - from, bytes - done)
+    if ((flags & RW_WRITE) !== 0) host.writeFrame(first, from, data, at + done, part)
+    else host.readFrame(first, from, data, at + done, part)
     done += part
+    i = end
     from = 0
   }
 }

@@ -12,8 +12,8 @@ import { charge, uncharge } from './account.js'
 import { Coverage } from './coverage.js'
 import { type DomainUser, DomainUsers } from './domain-users.js'
 import { FrameStore } from './frame-store.js'
-import { BATCH_PAGES, pinBatch } from './pin.js'
 import type { PagesTable } from './pages-table.js'
+import { BATCH_PAGES, pinBatch } from './pin.js'
 
 /** Frames on their way between a pin and a store; no two calls are under way at once. */
 const batch = new Uint32Array(BATCH_PAGES)
@@ -92,22 +92,22 @@ export class PinnedPages {
 
   /**
    * Frames of up to `most` pages from `index` on, all held or all pinned by this call, into
-   * `frames[0…]`: how many, or a negative errno. What it pins is charged later.
+   * `frames[at…]`: how many, or a negative errno. What it pins is charged later.
    */
-  gather(index: number, most: number, frames: Uint32Array): number {
-    const run = this.runLength(index, Math.min(most, frames.length))
+  gather(index: number, most: number, frames: Uint32Array, at: number): number {
+    const run = this.runLength(index, Math.min(most, frames.length - at))
     if (this.isHeld(index)) {
-      this.frames(index, run, frames, 0)
+      this.frames(index, run, frames, at)
       return run
     }
-    const pinned = pinBatch(this.#table, this.#pages, index, run, frames, 0)
+    const pinned = pinBatch(this.#table, this.#pages, index, run, frames, at)
     if (pinned > 0) this.npinned += pinned
     return pinned
   }
 
   /** Unpins frames that nobody holds any more. */
-  unpin(frames: Uint32Array, n: number): void {
-    this.#table.engine.host.unpin(frames, 0, n)
+  unpin(frames: Uint32Array, at: number, n: number): void {
+    this.#table.engine.host.unpin(frames, at, n)
     this.npinned -= n
   }
 
@@ -130,7 +130,7 @@ export class PinnedPages {
     for (let index = this.#gapFrom(first); index < end; index = this.#gapFrom(index)) {
       const gapEnd = Math.min(this.#storedFrom(index), end)
       while (index < gapEnd) {
-        const n = this.gather(index, gapEnd - index, batch)
+        const n = this.gather(index, gapEnd - index, batch, 0)
         if (n < 0) {
           this.#dropGaps(first, index)
           return n
@@ -148,7 +148,7 @@ export class PinnedPages {
       const n = this.runLength(index, Math.min(end - index, BATCH_PAGES))
       if (!this.isHeld(index)) {
         this.#store.get(index, batch, 0, n)
-        this.unpin(batch, n)
+        this.unpin(batch, 0, n)
       }
       this.#store.drop(index, n)
       index += n

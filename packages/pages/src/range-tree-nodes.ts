@@ -138,10 +138,11 @@ export class NodeStore {
     this.tail = this.root
   }
 
-  // Doubling while small; a large tree grows by an eighth, so that what it holds stays near what it uses.
+  // Doubling while small; a large tree grows by a quarter, so that what it holds stays near what it uses.
   private grow(): void {
     const nodes = this.end / 100
-    const pages = new Float64Array((nodes + (nodes < 64 ? nodes : nodes >> 3)) * 100)
+    const more = nodes < 16 ? nodes : (nodes * 3) >> 4
+    const pages = new Float64Array((nodes + more) * 100)
     pages.set(this.pages)
     this.pages = pages
     this.words = new Int32Array(pages.buffer)

@@ -328,15 +328,6 @@ export const PROCESS_LIMIT_EXCEEDED: RefusalSite = {
   remedy: 'raise RLIMIT_MEMLOCK of that process',
 }
 
-export const MAPPER_IS_GONE: RefusalSite = {
-  id: 'MAPPER_IS_GONE',
-  errno: EINVAL,
-  spec: 'E5',
-  operands: { pid: 's32' },
-  sentence: 'process {pid}, which is charged for the memory, has ended',
-  remedy: 'let a living process map the memory, or take it over with IOMMU_IOAS_CHANGE_PROCESS',
-}
-
 export const AREA_NOT_A_FILE: RefusalSite = {
   id: 'AREA_NOT_A_FILE',
   errno: EINVAL,

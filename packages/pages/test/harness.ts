@@ -129,8 +129,11 @@ export class Program {
     return new Program(world, process, memfd, must(process.open(path)))
   }
 
+  /** A child with the same descriptors; the pages that calls write are its own already. */
   fork(): Program {
-    return new Program(this.world, this.process.fork(), this.memfd, this.fd)
+    const child = this.process.fork()
+    for (const address of [ARG, LIST]) must(child.store(address, Uint8Array.of(0)))
+    return new Program(this.world, child, this.memfd, this.fd)
   }
 
   get ctx(): IommufdCtx {

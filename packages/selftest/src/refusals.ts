@@ -138,3 +138,76 @@ export const MEMORY_LIMIT_TOO_SMALL: RefusalSite = {
   sentence: 'a temporary memory limit of {limit} bytes does not hold one batch entry',
   remedy: 'use at least 12 bytes',
 }
+
+export const MOCK_FLAGS_UNKNOWN: RefusalSite = {
+  id: 'MOCK_FLAGS_UNKNOWN',
+  errno: EINVAL,
+  spec: 'section 10',
+  operands: { flags: 'flags', known: 'flags' },
+  sentence: 'dev_flags {flags} has bits outside {known}',
+  remedy: 'use MOCK_FLAGS_DEVICE_NO_DIRTY and MOCK_FLAGS_DEVICE_PASID',
+}
+
+export const DEVICE_WITHOUT_DIRTY: RefusalSite = {
+  id: 'DEVICE_WITHOUT_DIRTY',
+  errno: EINVAL,
+  spec: 'section 10',
+  operands: {},
+  sentence: 'the table tracks dirty pages, which the mock device (NO_DIRTY) cannot',
+  remedy: 'attach the device to a table made without IOMMU_HWPT_ALLOC_DIRTY_TRACKING',
+}
+
+export const MOCK_MAP_WITHOUT_PERMISSION: RefusalSite = {
+  id: 'MOCK_MAP_WITHOUT_PERMISSION',
+  errno: EINVAL,
+  spec: 'section 9',
+  operands: { iova: 'u64' },
+  sentence: 'the table has no entry that is neither readable nor writeable, as asked for at {iova}',
+  remedy: 'set VFIO_DMA_MAP_FLAG_READ, VFIO_DMA_MAP_FLAG_WRITE or both',
+}
+
+export const MOCK_TABLE_UNKNOWN: RefusalSite = {
+  id: 'MOCK_TABLE_UNKNOWN',
+  errno: EOPNOTSUPP,
+  spec: 'section 10',
+  operands: { type: 'u32' },
+  sentence: 'the mock IOMMU has no page tables of type {type}',
+  remedy: 'use MOCK_IOMMUPT_DEFAULT (0) or MOCK_IOMMUPT_HUGE (1)',
+}
+
+export const MOCK_NESTED_FLAGS: RefusalSite = {
+  id: 'MOCK_NESTED_FLAGS',
+  errno: EOPNOTSUPP,
+  spec: 'section 10',
+  operands: { flags: 'flags' },
+  sentence: 'the mock IOMMU makes no nested tables with flags {flags}',
+  remedy: 'use no flag but IOMMU_HWPT_ALLOC_PASID',
+}
+
+export const MOCK_DATA_TYPE: RefusalSite = {
+  id: 'MOCK_DATA_TYPE',
+  errno: EOPNOTSUPP,
+  spec: 'section 10',
+  operands: { type: 'u32', known: 'u32' },
+  sentence: 'a table of the mock IOMMU takes data of type {known}, not {type}',
+  remedy: 'use IOMMU_HWPT_DATA_SELFTEST',
+}
+
+export const MAP_MISALIGNED: RefusalSite = {
+  id: 'MAP_MISALIGNED',
+  errno: EINVAL,
+  spec: 'section 10',
+  operands: { iova: 'u64', address: 'u64', length: 'u64' },
+  sentence:
+    'iova {iova}, address {address} or length {length} is not aligned to pages of the table, or the memory ends behind the space',
+  remedy: 'use whole pages of the table, MOCK_PAGE_SIZE bytes each',
+}
+
+export const MAP_DIFFERS: RefusalSite = {
+  id: 'MAP_DIFFERS',
+  errno: EINVAL,
+  spec: 'section 10',
+  operands: { iova: 'u64', address: 'u64' },
+  sentence: 'the table does not map iova {iova} to the memory that the caller has at {address}',
+  remedy: 'a normal answer: not mapped, or to another page than the caller sees',
+}

@@ -6,6 +6,7 @@
  */
 import type { Iommufd, Ucmd } from '@iommufd/core'
 import { pageHi, pageLo, pageOf, previousHi, previousLo, sumHi, sumWraps } from '@iommufd/core'
+import { Iommu } from '@iommufd/hw-iommu'
 import { IOAS, type IopTables } from '@iommufd/pages'
 import {
   ENOENT,
@@ -16,7 +17,11 @@ import {
   IOMMU_TEST_OP_ADD_RESERVED,
   IOMMU_TEST_OP_CREATE_ACCESS,
   IOMMU_TEST_OP_DESTROY_ACCESS_PAGES,
+  IOMMU_TEST_OP_MD_CHECK_MAP,
   IOMMU_TEST_OP_MD_CHECK_REFS,
+  IOMMU_TEST_OP_MOCK_DOMAIN,
+  IOMMU_TEST_OP_MOCK_DOMAIN_FLAGS,
+  IOMMU_TEST_OP_MOCK_DOMAIN_REPLACE,
   IOMMU_TEST_OP_SET_TEMP_MEMORY_LIMIT,
   iommu_test_cmd,
   PAGE_SIZE,
@@ -28,6 +33,8 @@ import {
   destroyAccessPages,
   replaceIoas,
 } from './access-ops.js'
+import { checkMap, mockDomain, mockDomainReplace } from './device-ops.js'
+import { MockDriver } from './mock-driver.js'
 import {
   MEMORY_LIMIT_TOO_SMALL,
   PAGE_NOT_THERE,
@@ -50,10 +57,16 @@ export type TestOp = (ucmd: Ucmd) => number
 /** Operations by number; layers above may add theirs. */
 export type TestOps = Map<number, TestOp>
 
-/** Registers IOMMU_TEST_CMD with the operations that need no device. */
+/** Registers IOMMU_TEST_CMD, and an IOMMU for its mock devices. */
 export function registerSelftest(engine: Iommufd, tables: IopTables): TestOps {
+  const iommu = new Iommu(engine)
+  iommu.registerDriver(new MockDriver(iommu))
   const ops: TestOps = new Map([
     [IOMMU_TEST_OP_ADD_RESERVED, addReserved],
+    [IOMMU_TEST_OP_MOCK_DOMAIN, (ucmd: Ucmd) => mockDomain(ucmd, iommu)],
+    [IOMMU_TEST_OP_MOCK_DOMAIN_FLAGS, (ucmd: Ucmd) => mockDomain(ucmd, iommu)],
+    [IOMMU_TEST_OP_MOCK_DOMAIN_REPLACE, mockDomainReplace],
+    [IOMMU_TEST_OP_MD_CHECK_MAP, checkMap],
     [IOMMU_TEST_OP_MD_CHECK_REFS, checkRefs],
     [IOMMU_TEST_OP_CREATE_ACCESS, createAccess],
     [IOMMU_TEST_OP_ACCESS_REPLACE_IOAS, replaceIoas],
@@ -64,9 +77,7 @@ export function registerSelftest(engine: Iommufd, tables: IopTables): TestOps {
   ])
   engine.commands.register(IOMMU_TEST_CMD, (ucmd) => {
     const op = ops.get(ucmd.u32(at.op))
-    return op === undefined
-      ? engine.refusals.refuse(TEST_OP_UNKNOWN, ucmd.word(at.op))
-      : op(ucmd)
+    return op === undefined ? engine.refusals.refuse(TEST_OP_UNKNOWN, ucmd.word(at.op)) : op(ucmd)
   })
   return ops
 }

@@ -157,6 +157,7 @@ export const COMPAT_HAS_IOAS: RefusalSite = {
   errno: EINVAL,
   spec: 'V31',
   operands: { ioas: 'u32' },
-  sentence: 'the context has the compatibility IOAS {ioas}; it cannot serve devices without an IOMMU',
+  sentence:
+    'the context has the compatibility IOAS {ioas}; it cannot serve devices without an IOMMU',
   remedy: 'open another context for devices without an IOMMU',
 }

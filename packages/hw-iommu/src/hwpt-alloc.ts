@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * IOMMU_HWPT_ALLOC (SPEC L1): a page table for a device, on an address space or on another table.
+ *
+ * Invariant: the table becomes visible when its id has been written back, else it leaves nothing.
+ */
+import type { Ucmd } from '@iommufd/core'
+import { IOAS } from '@iommufd/pages'
+import {
+  ENOENT,
+  IOMMU_HWPT_ALLOC_PASID,
+  IOMMU_HWPT_DATA_NONE,
+  IOMMU_HWPT_FAULT_ID_VALID,
+  iommu_hwpt_alloc,
+} from '@iommufd/uapi'
+import { refuseForDriver } from './driver-refusal.js'
+import { type IommufdHwpt, IommufdHwptNested, IommufdHwptPaging } from './hwpt.js'
+import { abortHwpt, allocPaging } from './hwpt-paging-alloc.js'
+import { DEVICE, type IommufdDevice } from './iommufd-device.js'
+import {
+  FAULT_QUEUE_UNKNOWN,
+  HWPT_DATA_CONTRADICTS,
+  HWPT_RESERVED_NOT_ZERO,
+  NESTED_FLAGS_UNKNOWN,
+  NESTED_UNSUPPORTED,
+  NESTED_WITHOUT_DATA,
+  NO_NEST_PARENT,
+  PARENT_OF_OTHER_DRIVER,
+  PARENT_UNKNOWN,
+  PARENT_UNUSABLE,
+} from './refusals.js'
+import { UserData } from './user-data.js'
+
+const { at } = iommu_hwpt_alloc
+const NESTED_FLAGS = IOMMU_HWPT_FAULT_ID_VALID | IOMMU_HWPT_ALLOC_PASID
+
+export function hwptAlloc(ucmd: Ucmd): number {
+  const { ctx } = ucmd
+  const checked = checkFields(ucmd)
+  if (checked < 0) return checked
+  const idev = ctx.find(ucmd.word(at.dev_id), DEVICE)
+  if (idev === undefined) return -ENOENT
+  const hwpt = allocOn(ucmd, idev)
+  if (typeof hwpt === 'number') return hwpt
+  ucmd.setWord(at.out_hwpt_id, hwpt.id)
+  const rc = checkFaultQueue(ucmd) || ucmd.respond(iommu_hwpt_alloc.size)
+  if (rc < 0) abortHwpt(idev, hwpt)
+  else ctx.objects.finalize(hwpt)
+  return rc
+}
+
+function checkFields(ucmd: Ucmd): number {
+  const { refusals } = ucmd.ctx.engine
+  const reserved = ucmd.word(at.__reserved)
+  if (reserved !== 0) return refusals.refuse(HWPT_RESERVED_NOT_ZERO, reserved)
+  const type = ucmd.word(at.data_type)
+  const length = ucmd.word(at.data_len)
+  if ((type === IOMMU_HWPT_DATA_NONE) === (length === 0)) return 0
+  return refusals.refuse(HWPT_DATA_CONTRADICTS, type, length)
+}
+
+/** The table on what pt_id names, with an id that is not visible yet. */
+function allocOn(ucmd: Ucmd, idev: IommufdDevice): IommufdHwpt | number {
+  const { ctx } = ucmd
+  const { refusals } = ctx.engine
+  const ptId = ucmd.word(at.pt_id)
+  const flags = ucmd.word(at.flags)
+  const parent = ctx.objects.get(ptId)
+  if (parent === undefined) return refusals.refuse(PARENT_UNKNOWN, ptId)
+  const userData = userDataOf(ucmd)
+  if (IOAS.is(parent)) return allocPaging(idev, parent, flags, userData, (hwpt) => hwpt.add())
+  if (parent instanceof IommufdHwptPaging) return allocNested(idev, parent, flags, userData)
+  return refusals.refuse(PARENT_UNUSABLE, ptId)
+}
+
+function allocNested(
+  idev: IommufdDevice,
+  parent: IommufdHwptPaging,
+  flags: number,
+  userData: UserData | undefined,
+): IommufdHwptNested | number {
+  const { dev, ops } = idev
+  const { engine, objects } = idev.ctx
+  const { refusals } = engine
+  if ((flags & ~NESTED_FLAGS) !== 0) {
+    return refusals.refuse(NESTED_FLAGS_UNKNOWN, flags, NESTED_FLAGS)
+  }
+  if (userData === undefined) return refusals.refuse(NESTED_WITHOUT_DATA)
+  if (ops.domainAllocNested === undefined) return refusals.refuse(NESTED_UNSUPPORTED)
+  if (!parent.isNestParent) return refusals.refuse(NO_NEST_PARENT, parent.id)
+  if (parent.domain.owner !== ops) return refusals.refuse(PARENT_OF_OTHER_DRIVER, parent.id)
+  const rc = engine.allocate()
+  if (rc < 0) return rc
+  const driverFlags = flags & ~IOMMU_HWPT_FAULT_ID_VALID
+  const domain = ops.domainAllocNested(dev, parent.domain, driverFlags, userData)
+  if (typeof domain === 'number') return refuseForDriver(engine, ops, domain)
+  const hwpt = new IommufdHwptNested(parent, domain)
+  objects.reserve(hwpt)
+  return hwpt
+}
+
+function userDataOf(ucmd: Ucmd): UserData | undefined {
+  const length = ucmd.u32(at.data_len)
+  if (length === 0) return undefined
+  const { ctx, task } = ucmd
+  const { data_type, data_uptr } = at
+  const type = ucmd.u32(data_type)
+  return new UserData(ctx.engine, task, type, ucmd.hi(data_uptr), ucmd.lo(data_uptr), length)
+}
+
+/** Fault queues do not exist here, so none can be named. */
+function checkFaultQueue(ucmd: Ucmd): number {
+  if ((ucmd.word(at.flags) & IOMMU_HWPT_FAULT_ID_VALID) === 0) return 0
+  return ucmd.ctx.engine.refusals.refuse(FAULT_QUEUE_UNKNOWN, ucmd.word(at.fault_id))
+}

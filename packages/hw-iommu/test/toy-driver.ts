@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// An IOMMU driver for tests: page tables are maps, and every answer can be turned into a refusal.
+
+import { EINVAL, ENODEV, PAGE_SIZE } from '@iommufd/uapi'
+import {
+  type AttachableDomain,
+  Device,
+  IOMMU_CAP_CACHE_COHERENCY,
+  IOMMU_CAP_DIRTY_TRACKING,
+  IOMMU_CAP_ENFORCE_CACHE_COHERENCY,
+  type Iommu,
+  IommuGroup,
+  type IommuOps,
+  type IommuResvRegion,
+  type NestedDomain,
+  type PagingDomain,
+  type UserData,
+} from '../src/index.js'
+
+export interface ToyDeviceOptions {
+  /** Devices with the same name of a group share it. */
+  readonly group?: string
+  readonly isolatedMsi?: boolean
+  readonly coherent?: boolean
+  readonly dirtyTracking?: boolean
+  readonly enforces?: boolean
+  readonly regions?: readonly IommuResvRegion[]
+}
+
+export class ToyDevice extends Device {
+  readonly options: ToyDeviceOptions
+  /** What it uses now. */
+  current: AttachableDomain | undefined
+  /** Whether it takes a domain: 0 or a negative errno. */
+  accepts: (domain: AttachableDomain) => number = () => 0
+
+  constructor(name: string, options: ToyDeviceOptions = {}) {
+    super(name, options)
+    this.options = options
+  }
+
+  use(domain: AttachableDomain): number {
+    const rc = this.accepts(domain)
+    if (rc === 0) this.current = domain
+    return rc
+  }
+}
+
+export class ToyDomain implements PagingDomain {
+  readonly type = 'paging'
+  readonly owner: IommuOps
+  readonly minPageSize: number = PAGE_SIZE
+  readonly pageSizesHi: number = 0
+  readonly pageSizesLo: number = PAGE_SIZE
+  readonly apertureStartHi: number = 0
+  readonly apertureStartLo: number = 0
+  readonly apertureLastHi: number = 0xffff
+  readonly apertureLastLo: number = -1
+  /** Frame by page of IOVAs. */
+  readonly entries: Map<number, number> = new Map()
+  readonly canEnforce: boolean
+  isFree = false
+
+  constructor(owner: IommuOps, canEnforce: boolean) {
+    this.owner = owner
+    this.canEnforce = canEnforce
+  }
+
+  attachDev(dev: ToyDevice): number {
+    return dev.use(this)
+  }
+
+  enforceCacheCoherency(): boolean {
+    return this.canEnforce
+  }
+
+  map(
+    iovaHi: number,
+    iovaLo: number,
+    frames: Uint32Array,
+    at: number,
+    _offset: number,
+    bytes: number,
+  ): number {
+    const first = pageOf(iovaHi, iovaLo)
+    for (let i = 0; i < bytes / PAGE_SIZE; i++) this.entries.set(first + i, frames[at + i] as number)
+    return 0
+  }
+
+  unmap(iovaHi: number, iovaLo: number, bytes: number): void {
+    const first = pageOf(iovaHi, iovaLo)
+    for (let i = 0; i < bytes / PAGE_SIZE; i++) {
+      if (!this.entries.delete(first + i)) throw new Error('an unmap of what is not mapped')
+    }
+  }
+
+  frameAt(iovaHi: number, iovaLo: number): number {
+    return this.entries.get(pageOf(iovaHi, iovaLo)) ?? -1
+  }
+
+  iovaToPhys(iovaHi: number, iovaLo: number): number {
+    const frame = this.frameAt(iovaHi, iovaLo)
+    return frame < 0 ? -1 : frame * PAGE_SIZE + (iovaLo & (PAGE_SIZE - 1))
+  }
+
+  free(): void {
+    if (this.isFree) throw new Error('a domain is freed twice')
+    if (this.entries.size > 0) throw new Error('a domain is freed with entries')
+    this.isFree = true
+  }
+}
+
+/** A domain without a table. */
+function plainDomain(owner: IommuOps, type: 'identity' | 'blocked'): AttachableDomain {
+  const domain: AttachableDomain = {
+    type,
+    owner,
+    attachDev: (dev) => (dev as ToyDevice).use(domain),
+  }
+  return domain
+}
+
+/** Without a part, as drivers can be: it knows no flags, no nesting, no blocked domain. */
+export class PlainDriver implements IommuOps {
+  readonly name: string = 'plain'
+  readonly iommu: Iommu
+  readonly #groups = new Map<string, IommuGroup>()
+  /** Domains made, in order. */
+  readonly domains: ToyDomain[] = []
+  /** What the next allocations of a domain answer. */
+  refuses = 0
+
+  constructor(iommu: Iommu) {
+    this.iommu = iommu
+  }
+
+  capable(dev: ToyDevice, cap: number): boolean {
+    const { coherent, dirtyTracking, enforces } = dev.options
+    if (cap === IOMMU_CAP_CACHE_COHERENCY) return coherent !== false
+    if (cap === IOMMU_CAP_DIRTY_TRACKING) return dirtyTracking === true
+    return cap === IOMMU_CAP_ENFORCE_CACHE_COHERENCY && enforces !== undefined
+  }
+
+  probeDevice(dev: Device): number {
+    return dev instanceof ToyDevice ? 0 : -ENODEV
+  }
+
+  deviceGroup(dev: ToyDevice): IommuGroup {
+    const name = dev.options.group ?? dev.name
+    const group = this.#groups.get(name) ?? new IommuGroup(this.iommu)
+    this.#groups.set(name, group)
+    return group
+  }
+
+  getResvRegions(dev: ToyDevice): readonly IommuResvRegion[] {
+    return dev.options.regions ?? []
+  }
+
+  domainAllocPaging(dev: Device): PagingDomain | number {
+    if (this.refuses !== 0) return -this.refuses
+    const domain = new ToyDomain(this, (dev as ToyDevice).options.enforces === true)
+    this.domains.push(domain)
+    return domain
+  }
+}
+
+/** With every part. */
+export class ToyDriver extends PlainDriver {
+  override readonly name: string = 'toy'
+  readonly blockedDomain: AttachableDomain = plainDomain(this, 'blocked')
+  readonly identityDomain: AttachableDomain = plainDomain(this, 'identity')
+  /** Data that came with the last table. */
+  data: Uint8Array | undefined
+
+  domainAllocPagingFlags(
+    dev: Device,
+    _flags: number,
+    userData: UserData | undefined,
+  ): PagingDomain | number {
+    const rc = this.#read(userData)
+    return rc < 0 ? rc : this.domainAllocPaging(dev)
+  }
+
+  domainAllocNested(
+    _dev: Device,
+    _parent: PagingDomain,
+    _flags: number,
+    userData: UserData,
+  ): NestedDomain | number {
+    const rc = this.#read(userData)
+    if (rc < 0) return rc
+    const domain: NestedDomain = {
+      type: 'nested',
+      owner: this,
+      attachDev: (dev) => (dev as ToyDevice).use(domain),
+    }
+    return domain
+  }
+
+  #read(userData: UserData | undefined): number {
+    this.data = undefined
+    if (userData === undefined) return 0
+    if (userData.type === 99) return -EINVAL
+    const bytes = new Uint8Array(8)
+    const rc = userData.read(1, bytes, 4)
+    if (rc === 0) this.data = bytes
+    return rc
+  }
+}
+
+function pageOf(iovaHi: number, iovaLo: number): number {
+  return (iovaHi >>> 0) * 2 ** 20 + (iovaLo >>> 12)
+}

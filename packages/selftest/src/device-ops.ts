@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * The test operations on devices (SPEC section 10): a mock device bound and attached, replaced, and
+ * what is mapped for it.
+ *
+ * Invariant: a mock device takes its ids in the order handle, device, table; it ends when its handle
+ * is destroyed. What fails is undone in reverse order.
+ */
+import {
+  type IommufdCtx,
+  IommufdObject,
+  type ObjectType,
+  sumHi,
+  sumWraps,
+  type Ucmd,
+} from '@iommufd/core'
+import { HWPT, type Iommu, IommufdDevice } from '@iommufd/hw-iommu'
+import {
+  ENOENT,
+  IOMMU_TEST_OP_MOCK_DOMAIN_FLAGS,
+  iommu_test_cmd,
+  MOCK_FLAGS_DEVICE_NO_DIRTY,
+  MOCK_FLAGS_DEVICE_PASID,
+  PAGE_SIZE,
+} from '@iommufd/uapi'
+import { MockDevice } from './mock-device.js'
+import { MAP_DIFFERS, MAP_MISALIGNED, MOCK_FLAGS_UNKNOWN, PAGE_NOT_THERE } from './refusals.js'
+
+const { at } = iommu_test_cmd
+const KNOWN_FLAGS = MOCK_FLAGS_DEVICE_NO_DIRTY | MOCK_FLAGS_DEVICE_PASID
+const OFFSET_MASK = PAGE_SIZE - 1
+
+/** The handle of a mock device: destroying it detaches and unbinds the device. */
+class MockDeviceHandle extends IommufdObject {
+  readonly typeName: string = 'SELFTEST'
+  readonly dev: MockDevice
+  idev: IommufdDevice | undefined
+
+  constructor(dev: MockDevice) {
+    super()
+    this.dev = dev
+  }
+
+  /** Binds and attaches the device: the id of its table, or a negative errno. */
+  attach(ctx: IommufdCtx, ptId: number): number {
+    const idev = IommufdDevice.bind(ctx, this.dev, false)
+    if (typeof idev === 'number') return idev
+    const hwptId = idev.attach(ptId)
+    if (hwptId < 0) idev.unbind()
+    else this.idev = idev
+    return hwptId
+  }
+
+  override destroy(): void {
+    this.idev?.detach()
+    this.idev?.unbind()
+    this.dev.group?.iommu.removeDevice(this.dev)
+  }
+}
+
+const HANDLE: ObjectType<MockDeviceHandle> = {
+  name: 'SELFTEST',
+  is: (object): object is MockDeviceHandle => object instanceof MockDeviceHandle,
+}
+
+/** MOCK_DOMAIN and MOCK_DOMAIN_FLAGS. */
+export function mockDomain(ucmd: Ucmd, iommu: Iommu): number {
+  const { ctx } = ucmd
+  const { engine } = ctx
+  const allocated = engine.allocate()
+  if (allocated < 0) return allocated
+  const hasFlags = ucmd.u32(at.op) === IOMMU_TEST_OP_MOCK_DOMAIN_FLAGS
+  const flags = hasFlags ? ucmd.word(at.mock_domain_flags_dev_flags) : 0
+  if ((flags & ~KNOWN_FLAGS) !== 0) {
+    return engine.refusals.refuse(MOCK_FLAGS_UNKNOWN, flags, KNOWN_FLAGS)
+  }
+  const handle = new MockDeviceHandle(new MockDevice('mock', flags))
+  ctx.objects.reserve(handle)
+  const rc = iommu.addDevice(handle.dev) || attachAndRespond(ucmd, handle)
+  if (rc < 0) {
+    handle.destroy()
+    ctx.objects.abort(handle)
+  } else ctx.objects.finalize(handle)
+  return rc
+}
+
+function attachAndRespond(ucmd: Ucmd, handle: MockDeviceHandle): number {
+  const hwptId = handle.attach(ucmd.ctx, ucmd.word(at.id))
+  if (hwptId < 0) return hwptId
+  ucmd.setWord(at.mock_domain_out_hwpt_id, hwptId)
+  ucmd.setWord(at.mock_domain_out_stdev_id, handle.id)
+  ucmd.setWord(at.mock_domain_out_idev_id, handle.idev?.id ?? 0)
+  return ucmd.respond(iommu_test_cmd.size)
+}
+
+export function mockDomainReplace(ucmd: Ucmd): number {
+  const handle = ucmd.ctx.find(ucmd.word(at.id), HANDLE)
+  if (handle?.idev === undefined) return -ENOENT
+  const hwptId = handle.idev.replace(ucmd.word(at.mock_domain_replace_pt_id))
+  if (hwptId < 0) return hwptId
+  ucmd.setWord(at.mock_domain_replace_pt_id, hwptId)
+  return ucmd.respond(iommu_test_cmd.size)
+}
+
+/** Whether the table maps each granule of [iova, iova + length) to what the caller has at uptr. */
+export function checkMap(ucmd: Ucmd): number {
+  const { ctx, task } = ucmd
+  const { refusals } = ctx.engine
+  const hwpt = ctx.find(ucmd.word(at.id), HWPT)
+  if (hwpt === undefined) return -ENOENT
+  const { domain } = hwpt
+  const granule = domain.minPageSize
+  const [userHi, userLo] = [ucmd.hi(at.check_map_uptr), ucmd.lo(at.check_map_uptr)]
+  const [lengthHi, lengthLo] = [ucmd.hi(at.check_map_length), ucmd.lo(at.check_map_length)]
+  const [iovaHi, iovaLo] = [ucmd.hi(at.check_map_iova), ucmd.lo(at.check_map_iova)]
+  const isMisaligned = ((iovaLo | userLo | lengthLo) & (granule - 1)) !== 0
+  if (isMisaligned || sumWraps(userHi, userLo, lengthHi, lengthLo)) {
+    return refusals.refuse(MAP_MISALIGNED, iovaHi, iovaLo, userHi, userLo, lengthHi, lengthLo)
+  }
+  const length = (lengthHi >>> 0) * 2 ** 32 + (lengthLo >>> 0)
+  for (let done = 0; done < length; done += granule) {
+    const hi = sumHi(userHi, userLo, Math.floor(done / 2 ** 32), done | 0)
+    const lo = (userLo + done) | 0
+    const frame = task.mm.lookup(hi, lo)
+    if (frame < 0) return refusals.refuse(PAGE_NOT_THERE, hi, lo)
+    const mappedHi = sumHi(iovaHi, iovaLo, Math.floor(done / 2 ** 32), done | 0)
+    const mappedLo = (iovaLo + done) | 0
+    if (domain.iovaToPhys(mappedHi, mappedLo) !== frame * PAGE_SIZE + (lo & OFFSET_MASK)) {
+      return refusals.refuse(MAP_DIFFERS, mappedHi, mappedLo, hi, lo)
+    }
+  }
+  return 0
+}
