@@ -33,12 +33,12 @@ import {
   writeStruct,
 } from '@iommufd/uapi'
 import {
+  HWPT,
   Iommu,
-  type IommuOptions,
-  iommufd_device_bind,
   type IommufdDevice,
   type IommufdHwptPaging,
-  HWPT,
+  type IommuOptions,
+  iommufd_device_bind,
   registerHwIommu,
 } from '../src/index.js'
 import { ToyDevice, type ToyDeviceOptions, ToyDriver } from './toy-driver.js'

@@ -84,7 +84,8 @@ export class ToyDomain implements PagingDomain {
     bytes: number,
   ): number {
     const first = pageOf(iovaHi, iovaLo)
-    for (let i = 0; i < bytes / PAGE_SIZE; i++) this.entries.set(first + i, frames[at + i] as number)
+    for (let i = 0; i < bytes / PAGE_SIZE; i++)
+      this.entries.set(first + i, frames[at + i] as number)
     return 0
   }
 

@@ -29,9 +29,11 @@ import { attachIommufd } from 'iommufd'
 
 const ARG = 0x10000
 const LIST = 0x20000
-const BUFFER = 0x10000000
+const BUFFER = 0x7f00_0000_0000
 const BUFFER_BYTES = 8 << 20
-const IOVA_BASE = 0x40000000
+/** As high as a device with 48 bits reaches, so that page numbers do not fit into 32 bits. */
+const IOVA_HI = 0x10000
+const IOVA_BASE = IOVA_HI * 2 ** 32
 const RW = IOMMU_IOAS_MAP_READABLE | IOMMU_IOAS_MAP_WRITEABLE
 
 /** A process with one address space, and memory to map. */
@@ -146,13 +148,13 @@ export function accessRw(bytes, flags, pinned) {
   const access = bench.access()
   if (pinned) {
     const frames = new Uint32Array(BUFFER_BYTES / 4096)
-    const rc = access.pinPages(0, IOVA_BASE, 0, BUFFER_BYTES, frames, 1)
+    const rc = access.pinPages(IOVA_HI, 0, 0, BUFFER_BYTES, frames, 1)
     if (rc !== 0) throw new Error(bench.engine.refusals.last?.sentence)
   }
   const data = new Uint8Array(bytes)
   return (n) => {
     let failed = 0
-    for (let i = 0; i < n; i++) failed |= access.rw(0, IOVA_BASE + 64, data, 0, bytes, flags)
+    for (let i = 0; i < n; i++) failed |= access.rw(IOVA_HI, 64, data, 0, bytes, flags)
     if (failed !== 0) throw new Error(bench.engine.refusals.last?.sentence)
   }
 }
@@ -170,7 +172,7 @@ export function bytesPerPinnedPage() {
   const bench = new Bench()
   bench.map(IOVA_BASE, BUFFER_BYTES)
   const frames = new Uint32Array(BUFFER_BYTES / 4096)
-  if (bench.access().pinPages(0, IOVA_BASE, 0, BUFFER_BYTES, frames, 1) !== 0) {
+  if (bench.access().pinPages(IOVA_HI, 0, 0, BUFFER_BYTES, frames, 1) !== 0) {
     throw new Error(bench.engine.refusals.last?.sentence)
   }
   return bench.iopt.tables.pages.frameBytes / frames.length

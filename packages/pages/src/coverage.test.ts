@@ -52,7 +52,10 @@ function intersects(coverage: Coverage, { start, last }: Range): boolean {
 const address = fc
   .tuple(
     fc.constantFrom(0n, 2n ** 32n, 2n ** 44n, 2n ** 63n, U64_MAX),
-    fc.oneof(fc.integer({ min: -6, max: 6 }), fc.integer({ min: -3, max: 3 }).map((n) => n * 4096)),
+    fc.oneof(
+      fc.integer({ min: -6, max: 6 }),
+      fc.integer({ min: -3, max: 3 }).map((n) => n * 4096),
+    ),
   )
   .map(([anchor, delta]) => clamp(anchor + BigInt(delta)))
 

@@ -27,6 +27,8 @@ export class DomainUsers {
   /** Disjoint ranges of pages; the value is a place in `#lists`. */
   #tree: RangeTree | undefined
   #lists: DomainUser[][] = []
+  /** Places in `#lists` that are free again. */
+  #places: number[] = []
 
   get isEmpty(): boolean {
     return this.#only === undefined && this.#tree === undefined
@@ -75,6 +77,7 @@ export class DomainUsers {
     this.#only = undefined
     this.#tree = new RangeTree()
     this.#lists = []
+    this.#places = []
     if (only !== undefined) this.#eachPart(only, (list) => list.push(only))
   }
 
@@ -103,7 +106,7 @@ export class DomainUsers {
       const pos = tree.at(pageHi(index), pageLo(index))
       const next = pageOf(tree.lastHi(pos), tree.lastLo(pos)) + 1
       if (this.#lists[tree.value(pos)]?.length === 0) {
-        delete this.#lists[tree.value(pos)]
+        this.#places.push(tree.value(pos))
         tree.remove(pos)
       }
       index = next
@@ -118,15 +121,15 @@ export class DomainUsers {
     if (first === index) return
     const last = pageOf(tree.lastHi(pos), tree.lastLo(pos))
     const list = this.#lists[tree.value(pos)] as DomainUser[]
-    delete this.#lists[tree.value(pos)]
+    this.#places.push(tree.value(pos))
     tree.remove(pos)
     this.#insert(first, index - 1, list)
     this.#insert(index, last, [...list])
   }
 
   #insert(first: number, last: number, list: DomainUser[]): void {
-    const place = this.#lists.length
-    this.#lists.push(list)
+    const place = this.#places.pop() ?? this.#lists.length
+    this.#lists[place] = list
     const lastLo = pageLo(last) | 0xfff
     this.#tree?.insert(pageHi(first), pageLo(first), pageHi(last), lastLo, place)
   }

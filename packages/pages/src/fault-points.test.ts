@@ -98,7 +98,10 @@ const THREE: Range = { start: 0x10000n, last: 0x15fffn }
 const scenarios: Scenario[] = [
   {
     name: 'IOAS_ALLOC',
-    prepare: ({ program }) => () => program.tryAlloc({}).outcome,
+    prepare:
+      ({ program }) =>
+      () =>
+        program.tryAlloc({}).outcome,
     points: 4,
   },
   {
@@ -111,7 +114,10 @@ const scenarios: Scenario[] = [
   },
   {
     name: 'IOAS_MAP, fixed',
-    prepare: ({ program, id }) => () => program.mapAt(id, 0x10000, 2 * PAGE).outcome,
+    prepare:
+      ({ program, id }) =>
+      () =>
+        program.mapAt(id, 0x10000, 2 * PAGE).outcome,
     points: 5,
     keeps: true,
   },
@@ -126,7 +132,10 @@ const scenarios: Scenario[] = [
   },
   {
     name: 'IOAS_MAP_FILE',
-    prepare: ({ program, id }) => () => program.mapFileAt(id, 0x10000, 2 * PAGE).outcome,
+    prepare:
+      ({ program, id }) =>
+      () =>
+        program.mapFileAt(id, 0x10000, 2 * PAGE).outcome,
     points: 5,
     keeps: true,
   },

@@ -48,7 +48,8 @@ test('frames come back for as long as they are stored, and nothing is held in th
         const frames = new Uint32Array(n + 2)
         store.get(first, frames, 2, n)
         const expected = Array.from({ length: n }, (_, i) => model.get(first + i))
-        if (String([...frames.subarray(2)]) !== String(expected)) expect([...frames]).toEqual(expected)
+        if (String([...frames.subarray(2)]) !== String(expected))
+          expect([...frames]).toEqual(expected)
       }
       for (const first of [...model.keys()]) store.drop(first, 1)
       expect(store.bytes).toBe(0)

@@ -197,8 +197,11 @@ describe('IOAS_MAP: every check, in order (SPEC C6)', () => {
 })
 
 describe('IOAS_MAP: the kernel chooses (SPEC C7)', () => {
-  const auto = ({ program, id }: Scene, length: number | bigint, user_va: number | bigint = MEMORY) =>
-    program.map({ flags: RW, ioas_id: id, user_va, length })
+  const auto = (
+    { program, id }: Scene,
+    length: number | bigint,
+    user_va: number | bigint = MEMORY,
+  ) => program.map({ flags: RW, ioas_id: id, user_va, length })
 
   test('the lowest, from PAGE_SIZE on, aligned to the length', () => {
     const place = scene()

@@ -9,16 +9,7 @@ import {
 } from '@iommufd/uapi'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import {
-  ARG,
-  ARG_READ_ONLY,
-  boot,
-  LIST,
-  listOf,
-  NOTHING,
-  PAGE,
-  Program,
-} from '../test/harness.js'
+import { ARG, ARG_READ_ONLY, boot, LIST, listOf, NOTHING, PAGE, Program } from '../test/harness.js'
 import { snapshot } from '../test/snapshot.js'
 import { gaps, hi, lo, overlap, type Range, U64_MAX } from '../test/u64.js'
 
@@ -85,7 +76,10 @@ describe('IOAS_IOVA_RANGES (SPEC C5)', () => {
       ranges: [{ start: 0x10000n, last: 0xfffffn }],
     })
     expect((program.process.load(LIST + 16, 16) as Uint8Array).every((b) => b === 0xee)).toBe(true)
-    expect(program.ranges(id, 0)).toMatchObject({ outcome: 'EMSGSIZE RANGES_DO_NOT_FIT', num_iovas: 2 })
+    expect(program.ranges(id, 0)).toMatchObject({
+      outcome: 'EMSGSIZE RANGES_DO_NOT_FIT',
+      num_iovas: 2,
+    })
   })
 
   test('checks in order: reserved, IOAS, the list', () => {
@@ -130,7 +124,11 @@ describe('IOAS_ALLOW_IOVAS (SPEC C3)', () => {
     ['of one byte', [{ start: 0x1000n, last: 0x1000n }], 'EINVAL ALLOWED_RANGE_EMPTY'],
     ['back to front', [{ start: 0x1000n, last: 0n }], 'EINVAL ALLOWED_RANGE_EMPTY'],
     ['at the top', [{ start: U64_MAX, last: U64_MAX }], 'EINVAL ALLOWED_RANGE_EMPTY'],
-    ['overlapping', [MIDDLE, { start: 0x1fffffn, last: 0x200000n }], 'EINVAL ALLOWED_RANGES_OVERLAP'],
+    [
+      'overlapping',
+      [MIDDLE, { start: 0x1fffffn, last: 0x200000n }],
+      'EINVAL ALLOWED_RANGES_OVERLAP',
+    ],
     ['twice the same', [MIDDLE, MIDDLE], 'EINVAL ALLOWED_RANGES_OVERLAP'],
     ['reserved', [MIDDLE, LOW], 'EADDRINUSE ALLOWED_IS_RESERVED'],
     ['reserved, then wrong', [LOW, { start: 1n, last: 0n }], 'EINVAL ALLOWED_RANGE_EMPTY'],

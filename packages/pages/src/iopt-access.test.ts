@@ -280,7 +280,8 @@ describe('reading and writing (SPEC E7)', () => {
     const fixed = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED
     process.mmap(MEMORY, 2 * PAGE, PROT_READ | PROT_WRITE, fixed)
     process.store(MEMORY, Uint8Array.of(90))
-    const first = (flags: number, length: number) => (access.read(0x1000n, length, flags) as number[])[0]
+    const first = (flags: number, length: number) =>
+      (access.read(0x1000n, length, flags) as number[])[0]
     const [byPins, byAddress] = [1, 90]
     expect(first(0, 1)).toBe(byAddress)
     expect(first(0, PAGE + 1)).toBe(byPins)

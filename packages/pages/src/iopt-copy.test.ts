@@ -49,16 +49,8 @@ describe('IOAS_COPY: every check, in order (SPEC C4)', () => {
       { length: 0x10001n, src_iova: U64_MAX - 0xffffn, dst_ioas_id: 99 },
       'EOVERFLOW IOVA_WRAPS',
     ],
-    [
-      'source not mapped',
-      { src_iova: 0x30000, dst_ioas_id: 99 },
-      'ENOENT SOURCE_NOT_MAPPED',
-    ],
-    [
-      'a hole behind the source',
-      { length: 5 * PAGE, dst_ioas_id: 99 },
-      'ENOENT SOURCE_NOT_MAPPED',
-    ],
+    ['source not mapped', { src_iova: 0x30000, dst_ioas_id: 99 }, 'ENOENT SOURCE_NOT_MAPPED'],
+    ['a hole behind the source', { length: 5 * PAGE, dst_ioas_id: 99 }, 'ENOENT SOURCE_NOT_MAPPED'],
     ['unknown destination', { dst_ioas_id: 99, length: 0x801 }, 'ENOENT OBJECT_UNKNOWN'],
     ['misaligned length', { length: 0x801, dst_iova: 0x801 }, 'EINVAL LENGTH_MISALIGNED'],
     ['misaligned dst_iova', { dst_iova: 0x801, src_iova: 0x10001 }, 'EINVAL IOVA_MISALIGNED'],
@@ -158,9 +150,16 @@ describe('IOAS_COPY: what may be copied (SPEC C4)', () => {
     program.mapAt(src, 0x10000, 4 * PAGE)
     const ids = { dst_ioas_id: dst, src_ioas_id: src }
     program.copy({ ...ids, flags: RW_FIXED, length: 3 * PAGE, src_iova: 0x11000, dst_iova: 0x1000 })
-    const [a, b] = [Access.attached(world, program.ioas(src)), Access.attached(world, program.ioas(dst))]
+    const [a, b] = [
+      Access.attached(world, program.ioas(src)),
+      Access.attached(world, program.ioas(dst)),
+    ]
     const frames = a.pin({ start: 0x10000n, last: 0x12fffn }) as number[]
-    expect(b.pin({ start: 0x1000n, last: 0x3fffn })).toEqual([frames[1], frames[2], expect.any(Number)])
+    expect(b.pin({ start: 0x1000n, last: 0x3fffn })).toEqual([
+      frames[1],
+      frames[2],
+      expect.any(Number),
+    ])
     expect(world.machine.pinnedFrames).toBe(4)
     expect(frames.map((frame) => world.machine.pins(frame))).toEqual([1, 1, 1])
     expect([program.process.mm.pinnedVm, program.process.user.lockedVm]).toEqual([4, 4])

@@ -82,9 +82,9 @@ export function releasePieces(source: IoPagetable, pieces: readonly Piece[]): vo
 /** Maps the pieces one behind the other: 0, or a negative errno and nothing is mapped. */
 export function mapPieces(iopt: IoPagetable, pieces: readonly Piece[], request: MapRequest): number {
   const first = pieces[0] as Piece
-  const base = iopt.tables.pages.basePage(first.pages)
-  // Only the bits below the largest alignment matter, so the low word of the address will do.
-  const rc = place(iopt, 0, (((base % 0x100000) << 12) + first.startLo) | 0, request)
+  // Only bits below the largest alignment matter, so the low word of the address will do.
+  const startLo = (iopt.tables.pages.baseLo(first.pages) + first.startLo) | 0
+  const rc = place(iopt, 0, startLo, request)
   if (rc < 0) return rc
   let iovaHi = request.iovaHi
   let iovaLo = request.iovaLo

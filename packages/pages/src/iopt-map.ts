@@ -12,7 +12,6 @@ import {
   isAfter,
   nextHi,
   nextLo,
-  pageOf,
   previousHi,
   previousLo,
   sumHi,
@@ -66,7 +65,7 @@ export function mapUser(
   if (rc < 0) return rc
   const { pages: table } = iopt.tables
   const isWritable = (request.prot & AREA_WRITE) !== 0
-  const pages = table.createUser(task, accountsMm, pageOf(userHi, userLo), isWritable)
+  const pages = table.createUser(task, accountsMm, userHi, userLo, isWritable)
   const mapped = mapNew(iopt, pages, userHi, userLo, request)
   table.put(pages)
   return mapped
@@ -93,7 +92,7 @@ export function mapFile(
   if (rc < 0) return rc
   const { pages: table } = iopt.tables
   const isWritable = (request.prot & AREA_WRITE) !== 0
-  const pages = table.createFile(task, accountsMm, file, pageOf(startHi, startLo), isWritable)
+  const pages = table.createFile(task, accountsMm, file, startHi, startLo, isWritable)
   const mapped = mapNew(iopt, pages, startHi, startLo, request)
   table.put(pages)
   return mapped

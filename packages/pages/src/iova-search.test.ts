@@ -127,7 +127,10 @@ describe('IovaSearch.find equals a linear search (SPEC C7)', () => {
   })
 
   test('a space that is nearly full: many small areas, few gaps', () => {
-    const step = fc.record({ pages: fc.integer({ min: 1, max: 3 }), gap: fc.integer({ min: 0, max: 2 }) })
+    const step = fc.record({
+      pages: fc.integer({ min: 1, max: 3 }),
+      gap: fc.integer({ min: 0, max: 2 }),
+    })
     fc.assert(
       fc.property(
         fc.array(step, { minLength: 40, maxLength: 120 }),
@@ -264,7 +267,9 @@ describe('IOAS_MAP chooses the IOVA of the linear search (SPEC C7)', () => {
 
   test('everything allowed', () => {
     fc.assert(
-      fc.property(reservedRanges, sequence, (reserved, wants) => run(0x200000, [], reserved, wants)),
+      fc.property(reservedRanges, sequence, (reserved, wants) =>
+        run(0x200000, [], reserved, wants),
+      ),
       { numRuns: 60 },
     )
   })

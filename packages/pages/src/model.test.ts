@@ -102,7 +102,10 @@ const memory: fc.Arbitrary<Memory> = fc
     fc.nat(PAGES - 1),
     sub,
   )
-  .map(([region, page, offset]) => ({ region: region as Memory['region'], offset: page * PAGE + offset }))
+  .map(([region, page, offset]) => ({
+    region: region as Memory['region'],
+    offset: page * PAGE + offset,
+  }))
 const behind = fc.option(fc.nat(7), { nil: undefined })
 const prot = fc.oneof({ weight: 6, arbitrary: fc.constant(3) }, fc.integer({ min: 0, max: 2 }))
 const boolean = fc.boolean()
@@ -203,10 +206,7 @@ class Pair {
         this.#unmap(next)
         return
       case 'allow':
-        this.#same(
-          this.program.allow(next.id, next.list).ret,
-          this.model.allow(next.id, next.list),
-        )
+        this.#same(this.program.allow(next.id, next.list).ret, this.model.allow(next.id, next.list))
         return
       case 'small pages':
         this.#smallPages(next.id, next.on)
@@ -341,7 +341,8 @@ class Pair {
       expect(access.held.length).toBe(ioas.user?.pins.length)
     } else {
       const chosen = this.#resolve(next.id, next.pick)
-      if (chosen.start > chosen.last || chosen.last - chosen.start > BigInt(REGION_BYTES / 2)) return
+      if (chosen.start > chosen.last || chosen.last - chosen.start > BigInt(REGION_BYTES / 2))
+        return
       if (next.do === 'rw') this.#rw(next.id, access, chosen, next.write)
       else this.#pin(next.id, access, chosen, next.write)
     }

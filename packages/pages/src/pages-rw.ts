@@ -9,7 +9,7 @@
  * copied before an error stays copied.
  */
 import type { Mm } from '@iommufd/host'
-import { pageHi, pageLo, pageOf, sumHi } from '@iommufd/core'
+import { pageOf, sumHi } from '@iommufd/core'
 import { PAGE_SIZE } from '@iommufd/uapi'
 import type { PagesTable } from './pages-table.js'
 import { BATCH_PAGES, pinBatch } from './pin.js'
@@ -64,9 +64,8 @@ function rwUser(
 ): number {
   const { engine } = table
   if (engine.faults.hit()) return engine.injectFault()
-  const base = table.basePage(pages)
-  const baseLo = pageLo(base)
-  const hi = sumHi(pageHi(base), baseLo, startHi, startLo)
+  const baseLo = table.baseLo(pages)
+  const hi = sumHi(table.baseHi(pages), baseLo, startHi, startLo)
   const lo = (baseLo + startLo) | 0
   const isWrite = (flags & RW_WRITE) !== 0
   const rc = isWrite

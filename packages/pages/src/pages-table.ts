@@ -10,7 +10,7 @@
 
 import type { Iommufd } from '@iommufd/core'
 import type { File, Task } from '@iommufd/host'
-import { CAP_IPC_LOCK } from '@iommufd/uapi'
+import { CAP_IPC_LOCK, PAGE_SIZE } from '@iommufd/uapi'
 import { ACCOUNT_MM, ACCOUNT_NONE, ACCOUNT_USER } from './account.js'
 import { grown, grownLength } from './area-table.js'
 import { type Owner, OwnerTable } from './owners.js'
@@ -29,8 +29,9 @@ export class PagesTable {
   #batchPages = BATCH_PAGES
   /** Areas (and calls in progress) that refer to the record. Links free records otherwise. */
   #users = new Int32Array(INITIAL)
-  /** Number of the first page: of the address space, or of the file. */
-  #basePage = new Float64Array(INITIAL)
+  /** First byte of the first page: an address of the process, or an offset in the file. */
+  #baseHi = new Int32Array(INITIAL)
+  #baseLo = new Int32Array(INITIAL)
   #flags = new Uint8Array(INITIAL)
   #owner = new Int32Array(INITIAL)
   readonly #files = new Map<number, File>()
@@ -75,20 +76,27 @@ export class PagesTable {
     return this.#flags.length * 17
   }
 
-  /** User memory of `task` from the page `basePage` on. One user: the caller. */
-  createUser(task: Task, accountsMm: boolean, basePage: number, writable: boolean): number {
-    return this.#create(task, accountsMm, basePage, writable ? WRITABLE : 0)
+  /** User memory of `task` from the page that holds (hi, lo) on. One user: the caller. */
+  createUser(
+    task: Task,
+    accountsMm: boolean,
+    hi: number,
+    lo: number,
+    writable: boolean,
+  ): number {
+    return this.#create(task, accountsMm, hi, lo, writable ? WRITABLE : 0)
   }
 
-  /** A file from the page `basePage` on; takes a reference to it. One user: the caller. */
+  /** A file from the page that holds byte (hi, lo) on, with a reference to it. One user: the caller. */
   createFile(
     task: Task,
     accountsMm: boolean,
     file: File,
-    basePage: number,
+    hi: number,
+    lo: number,
     writable: boolean,
   ): number {
-    const pages = this.#create(task, accountsMm, basePage, IS_FILE | (writable ? WRITABLE : 0))
+    const pages = this.#create(task, accountsMm, hi, lo, IS_FILE | (writable ? WRITABLE : 0))
     this.#files.set(pages, file.get())
     return pages
   }
@@ -103,8 +111,14 @@ export class PagesTable {
     if (users === 0) this.#destroy(pages)
   }
 
-  basePage(pages: number): number {
-    return this.#basePage[pages] as number
+  /** High word of the first byte of page 0. */
+  baseHi(pages: number): number {
+    return this.#baseHi[pages] as number
+  }
+
+  /** Low word of the first byte of page 0. */
+  baseLo(pages: number): number {
+    return this.#baseLo[pages] as number
   }
 
   isWritable(pages: number): boolean {
@@ -154,12 +168,19 @@ export class PagesTable {
   }
 
   /** Root maps without a limit (CAP_IPC_LOCK), for good. */
-  #create(task: Task, accountsMm: boolean, basePage: number, flags: number): number {
+  #create(
+    task: Task,
+    accountsMm: boolean,
+    hi: number,
+    lo: number,
+    flags: number,
+  ): number {
     const pages = this.#take()
     const unlimited = task.capable(CAP_IPC_LOCK)
     const mode = unlimited ? ACCOUNT_NONE : accountsMm ? ACCOUNT_MM : ACCOUNT_USER
     this.#users[pages] = 1
-    this.#basePage[pages] = basePage
+    this.#baseHi[pages] = hi
+    this.#baseLo[pages] = lo & -PAGE_SIZE
     this.#flags[pages] = flags | (mode << MODE_SHIFT)
     this.#owner[pages] = this.owners.get(task)
     this.#live++
@@ -190,7 +211,8 @@ export class PagesTable {
   #grow(): void {
     const length = grownLength(this.#flags.length)
     this.#users = grown(this.#users, new Int32Array(length))
-    this.#basePage = grown(this.#basePage, new Float64Array(length))
+    this.#baseHi = grown(this.#baseHi, new Int32Array(length))
+    this.#baseLo = grown(this.#baseLo, new Int32Array(length))
     this.#flags = grown(this.#flags, new Uint8Array(length))
     this.#owner = grown(this.#owner, new Int32Array(length))
   }

@@ -5,7 +5,7 @@
  * Invariant: a batch holds at least one page or is a refusal; it may end early, and the caller goes
  * on behind it. User memory of a process that is gone cannot be pinned; files need no process.
  */
-import { pageHi, pageLo } from '@iommufd/core'
+import { pageHi, pageLo, pageOf } from '@iommufd/core'
 import type { PagesTable } from './pages-table.js'
 import { FILE_PAGES_BAD, USER_PAGES_BAD } from './refusals.js'
 
@@ -23,7 +23,7 @@ export function pinBatch(
 ): number {
   const { engine } = table
   if (engine.faults.hit()) return engine.injectFault()
-  const page = table.basePage(pages) + index
+  const page = pageOf(table.baseHi(pages), table.baseLo(pages)) + index
   const hi = pageHi(page)
   const lo = pageLo(page)
   const npages = Math.min(most, table.batchPages)

@@ -375,6 +375,24 @@ describe('RangeTree at the ends of the address space', () => {
     expect(holeOf(new RangeTree(), 1n, U64_MAX - 1n)).toEqual([1n, U64_MAX])
   })
 
+  it('keeps thousands of ranges inside one page apart', () => {
+    for (const page of [0n, 1n << 51n, (1n << 52n) - 1n]) {
+      const tree = new RangeTree()
+      const list = new RangeList()
+      for (let i = 0; i < 1500; i++) {
+        const byte = (page << 12n) + BigInt((i * 1237) % 4096)
+        expect(insert(tree, byte, byte, i)).toBe(list.insert(byte, byte, i))
+        if (i % 50 === 0) checkStructure(tree)
+      }
+      checkContents(tree, list)
+      for (let i = 0; i < 4096; i += 7) {
+        const byte = (page << 12n) + BigInt(i)
+        expect(rangeAt(tree, tree.at(hi(byte), lo(byte)))).toEqual(list.at(byte))
+        expect(holeOf(tree, byte, 1n)).toEqual(list.findHole(byte, 1n))
+      }
+    }
+  })
+
   it('carries and borrows between the words', () => {
     const tree = new RangeTree()
     insert(tree, 0n, 0xffff_ffffn, 0)

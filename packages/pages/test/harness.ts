@@ -45,9 +45,9 @@ import {
   type StructValue,
   writeStruct,
 } from '@iommufd/uapi'
-import type { IopTables } from '../src/iop-tables.js'
 import { IOAS, type IommufdIoas } from '../src/ioas.js'
 import { registerIoas } from '../src/ioas-commands.js'
+import type { IopTables } from '../src/iop-tables.js'
 import type { Range } from './u64.js'
 
 export const PAGE = 4096

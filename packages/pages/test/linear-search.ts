@@ -6,7 +6,7 @@
 // aligned up and with the offset in the page OR-ed in, and looks at every gap between what is in use from there on, lowest
 // first: cut to that place and to the allowed range, its start treated the same way.
 
-import { merge, type Range, U64_MAX } from './u64.js'
+import { greater, lesser, merge, type Range, U64_MAX } from './u64.js'
 
 const PAGE = 4096n
 
@@ -28,8 +28,8 @@ export function linearSearch(
   const everywhere = { start: PAGE, last: U64_MAX - PAGE }
   const inUse = merge(used)
   for (const range of allowed.length === 0 ? [everywhere] : merge(allowed)) {
-    const start = range.start < everywhere.start ? everywhere.start : range.start
-    const last = range.last > everywhere.last ? everywhere.last : range.last
+    const start = greater(range.start, everywhere.start)
+    const last = lesser(range.last, everywhere.last)
     if (start > last) continue
     const from = fit({ start, last }, wanted)
     if (from === undefined) continue

@@ -17,7 +17,7 @@ import {
   EPERM,
 } from '@iommufd/uapi'
 import { linearSearch } from './linear-search.js'
-import { overlap, type Range, U64_MAX } from './u64.js'
+import { lesser, overlap, type Range, U64_MAX } from './u64.js'
 
 const PAGE = 4096n
 const MOST_ALIGNMENT = 0x200000n
@@ -183,7 +183,8 @@ export class Model {
       if (range.start >= range.last) return -EINVAL
       if (list.slice(0, i).some((other) => overlap(other, range))) return -EINVAL
     }
-    if (list.some((range) => ioas.reserved.some((other) => overlap(other, range)))) return -EADDRINUSE
+    if (list.some((range) => ioas.reserved.some((other) => overlap(other, range))))
+      return -EADDRINUSE
     ioas.allowed = list
     return 0
   }
@@ -353,7 +354,8 @@ export class Model {
   /** The user is asked only if the area is pinned, and lets go of all that lies in it. */
   #letGo({ user }: ModelIoas, area: ModelArea): void {
     const pins = user?.pins ?? []
-    if (user === undefined || !pins.some((pin) => pin.parts.some((part) => part.area === area))) return
+    if (user === undefined || !pins.some((pin) => pin.parts.some((part) => part.area === area)))
+      return
     for (const pin of pins) if (overlap(pin, area)) this.#release(pin.parts)
     user.pins = pins.filter((pin) => !overlap(pin, area))
   }
@@ -365,9 +367,11 @@ export class Model {
     if ((area.prot & (write ? PROT_W : PROT_R)) === 0) return -EPERM
     const { pages } = area
     const missing = indexesOf(part).filter((index) => !pages.covered.has(index))
-    if (!missing.every((index) => this.#canPin(pages, index))) return pages.isFile ? -EINVAL : -EFAULT
+    if (!missing.every((index) => this.#canPin(pages, index)))
+      return pages.isFile ? -EINVAL : -EFAULT
     if (missing.length > 0 && this.pinned + missing.length > this.limit) return -ENOMEM
-    for (const index of indexesOf(part)) pages.covered.set(index, (pages.covered.get(index) ?? 0) + 1)
+    for (const index of indexesOf(part))
+      pages.covered.set(index, (pages.covered.get(index) ?? 0) + 1)
     this.pinned += missing.length
     return 0
   }
@@ -415,7 +419,7 @@ export class Model {
       const from = done === 0 ? part.byte : first * PAGE
       const end = (first + BigInt(gathered)) * PAGE
       const stop = part.byte + (part.last - part.start + 1n)
-      const length = Number((end < stop ? end : stop) - from)
+      const length = Number(lesser(end, stop) - from)
       copied.push({ isFile: pages.isFile, address: pages.base + from, length })
       done += gathered
     }
@@ -428,7 +432,8 @@ export class Model {
     while (n < indexes.length) {
       const isPinned = pages.covered.has(indexes[n] as bigint)
       let run = 1
-      while (n + run < indexes.length && pages.covered.has(indexes[n + run] as bigint) === isPinned) run++
+      while (n + run < indexes.length && pages.covered.has(indexes[n + run] as bigint) === isPinned)
+        run++
       const good = isPinned ? run : this.#pinnable(pages, indexes.slice(n, n + run))
       if (good === 0) return pages.isFile ? -EINVAL : -EFAULT
       n += good
@@ -452,7 +457,7 @@ function partsOf(ioas: ModelIoas, range: Range): { parts: Part[]; hole: bigint |
   for (;;) {
     const area = ioas.areas.find((candidate) => candidate.start <= start && start <= candidate.last)
     if (area === undefined) return { parts, hole: start }
-    const last = area.last < range.last ? area.last : range.last
+    const last = lesser(area.last, range.last)
     parts.push({ area, start, last, byte: area.byte + (start - area.start) })
     if (last === range.last) return { parts, hole: undefined }
     start = last + 1n
@@ -462,7 +467,8 @@ function partsOf(ioas: ModelIoas, range: Range): { parts: Part[]; hole: bigint |
 /** Indexes of the pages that a part shows. */
 function indexesOf({ byte, start, last }: Part): bigint[] {
   const indexes: bigint[] = []
-  for (let index = byte / PAGE; index <= (byte + (last - start)) / PAGE; index++) indexes.push(index)
+  for (let index = byte / PAGE; index <= (byte + (last - start)) / PAGE; index++)
+    indexes.push(index)
   return indexes
 }
 

@@ -36,7 +36,7 @@ export function areaLines({ iopt }: IommufdIoas): string[] {
     const state = `flags ${areas.flags[area]}, accesses ${areas.accesses[area]}`
     const owner = `process ${table.owner(pages).task.pid}, mode ${table.accountMode(pages)}`
     const pins = table.pinned(pages)?.npinned ?? 0
-    return `byte ${byte} of pages ${pages} (base ${table.basePage(pages)}, ${pins} pinned, ${owner}), ${state}`
+    return `byte ${byte} of pages ${pages} (${pins} pinned, ${owner}), ${state}`
   })
 }
 

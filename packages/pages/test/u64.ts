@@ -21,6 +21,16 @@ export function clamp(value: bigint): bigint {
   return value < 0n ? 0n : value > U64_MAX ? U64_MAX : value
 }
 
+export function lesser(a: bigint, b: bigint): bigint {
+  if (a < b) return a
+  return b
+}
+
+export function greater(a: bigint, b: bigint): bigint {
+  if (a > b) return a
+  return b
+}
+
 /** Inclusive at both ends. */
 export interface Range {
   readonly start: bigint

@@ -37,7 +37,7 @@ import { registerSelftest, type TestOps } from '../src/index.js'
 
 export const PAGE = 4096
 /** A page for ioctl structs. */
-export const ARG = 0x1_0000_0000
+const ARG = 0x1_0000_0000
 /** A page for structs that the kernel cannot write to. */
 const RO_ARG = 0x1_0000_2000
 /** 16 pages of the process, private and writable; the page behind them is not mapped. */
@@ -49,7 +49,7 @@ export const HOLE = 0x1_1040_0000
 export const IOVA = 0x10_0000
 
 export const READ: number = IOMMU_IOAS_MAP_READABLE
-export const WRITE: number = IOMMU_IOAS_MAP_WRITEABLE
+const WRITE: number = IOMMU_IOAS_MAP_WRITEABLE
 
 export type TestCmd = StructInput<typeof iommu_test_cmd>
 

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Every allocation, pin, charge and user copy on the way fails once; each time everything is as before.
+
+import { describe, expect, test } from 'vitest'
+import { World } from '../test/harness.js'
+import { IOMMU_RESV_MSI, type IommufdDevice } from './index.js'
+
+interface Scene {
+  readonly world: World
+  readonly call: () => number
+}
+
+const regions = [
+  { start: 0x100000n, length: 0x1000n, type: IOMMU_RESV_MSI },
+  { start: 0x200000n, length: 0x1000n, type: IOMMU_RESV_MSI },
+]
+
+function world(): { world: World; bound: IommufdDevice[]; ids: number[] } {
+  const made = new World()
+  const spaces = [made.ioas(), made.ioas()]
+  for (const [i, ioas] of spaces.entries()) {
+    made.map(ioas, 0x10000, 3 + i)
+    made.map(ioas, 0x80000, 2)
+  }
+  const bound = ['a', 'b'].map((name) => made.bind(made.device(name, { group: 'g', regions })))
+  return { world: made, bound, ids: spaces.map(({ id }) => id) }
+}
+
+const scenes: Record<string, () => Scene> = {
+  bind: () => {
+    const made = new World()
+    const dev = made.device('a')
+    return { world: made, call: () => bindOf(made, dev) }
+  },
+  'attach to an IOAS': () => {
+    const { world: made, bound, ids } = world()
+    return { world: made, call: () => (bound[0] as IommufdDevice).attach(ids[0] as number) }
+  },
+  'attach the second device': () => {
+    const { world: made, bound, ids } = world()
+    bound[0]?.attach(ids[0] as number)
+    return { world: made, call: () => (bound[1] as IommufdDevice).attach(ids[0] as number) }
+  },
+  'replace by another IOAS': () => {
+    const { world: made, bound, ids } = world()
+    for (const idev of bound) idev.attach(ids[0] as number)
+    return { world: made, call: () => (bound[1] as IommufdDevice).replace(ids[1] as number) }
+  },
+  HWPT_ALLOC: () => {
+    const { world: made, bound, ids } = world()
+    const values = { dev_id: bound[0]?.id ?? 0, pt_id: ids[0] as number }
+    return { world: made, call: () => hwptOf(made, values) }
+  },
+  'HWPT_ALLOC on an IOAS with a table': () => {
+    const { world: made, bound, ids } = world()
+    bound[0]?.attach(ids[0] as number)
+    const values = { dev_id: bound[0]?.id ?? 0, pt_id: ids[0] as number }
+    return { world: made, call: () => hwptOf(made, values) }
+  },
+}
+
+function bindOf(made: World, dev: Parameters<World['bind']>[0]): number {
+  try {
+    return made.bind(dev).id
+  } catch {
+    return -(made.engine.refusals.last?.errno ?? 0)
+  }
+}
+
+function hwptOf(made: World, values: { dev_id: number; pt_id: number }): number {
+  const answer = made.hwptAlloc(values)
+  return typeof answer === 'number' ? answer : -(made.engine.refusals.last?.errno ?? 0)
+}
+
+describe.each(Object.entries(scenes))('fault points: %s', (_name, scene) => {
+  test('each fails once and leaves everything as before; then the call is served', () => {
+    const { world: made, call } = scene()
+    const before = made.state()
+    const { faults } = made.engine
+    for (let n = 1; ; n++) {
+      faults.arm(n)
+      const rc = call()
+      const { fired } = faults
+      faults.disarm()
+      if (!fired) {
+        expect(rc).toBeGreaterThan(0)
+        expect(n).toBeGreaterThan(2)
+        break
+      }
+      expect(rc, `point ${n}`).toBeLessThan(0)
+      expect(made.state(), `point ${n}`).toEqual(before)
+    }
+    expect(made.warnings).toEqual([])
+  })
+})
+
+test('fault points: detaching and closing pass none', () => {
+  const { world: made, bound, ids } = world()
+  for (const idev of bound) idev.attach(ids[0] as number)
+  made.engine.faults.arm(1)
+  for (const idev of bound) idev.detach()
+  for (const idev of bound) idev.unbind()
+  made.close()
+  expect(made.engine.faults.fired).toBe(false)
+  expect(made.machine.pinnedFrames).toBe(0)
+  expect(made.warnings).toEqual([])
+})

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The README's program is test/readme-example.ts, and that runs.
+
+import { expect, test } from 'vitest'
+import readme from '../README.md?raw'
+import source from '../test/readme-example.ts?raw'
+
+test('the example of the README is the one that runs', async () => {
+  const blocks = [...readme.matchAll(/^```ts\n(.*?)^```$/gms)].map((match) => match[1])
+  expect(blocks).toEqual([source.slice(source.indexOf('\n') + 1)])
+  await import('../test/readme-example.js')
+})
