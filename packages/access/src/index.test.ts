@@ -2,6 +2,7 @@
 //
 // Contexts, and the life of an access: create, attach, replace, detach, destroy.
 
+import type { File, Task } from '@iommufd/host'
 import { describe, expect, test } from 'vitest'
 import {
   alignment,
@@ -36,8 +37,10 @@ import {
 /** The whole space, as a detach names it. */
 const EVERYTHING = [0n, 2n ** 64n - 1n]
 
-function fileOf(process: { file(fd: number): unknown }, fd: number): never {
-  return process.file(fd) as never
+function fileOf(task: Task, fd: number): File {
+  const file = task.file(fd)
+  if (file === undefined) throw new Error(`descriptor ${fd} is not open`)
+  return file
 }
 
 describe('contexts', () => {

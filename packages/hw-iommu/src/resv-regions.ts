@@ -52,11 +52,6 @@ export class DeviceReservation {
   }
 }
 
-/** First IOVA of the window in which software maps interrupt pages for the device, or undefined. */
-export function softwareMsiStart(dev: Device): bigint | undefined {
-  return regionsOf(dev).find(({ type }) => type === IOMMU_RESV_SW_MSI)?.start
-}
-
 function regionsOf(dev: Device): readonly IommuResvRegion[] {
   return dev.ops?.getResvRegions?.(dev) ?? []
 }

@@ -47,7 +47,7 @@ export const PAGE = 4096
 export const ARG = 0x1_0000_0000
 /** Where data for drivers lies. */
 export const DATA: number = ARG + 0x800
-export const MEMORY = 0x1_1000_0000
+const MEMORY = 0x1_1000_0000
 const MEMORY_PAGES = 16
 const PROT_RW = PROT_READ | PROT_WRITE
 const FLAGS = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED

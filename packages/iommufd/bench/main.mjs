@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The benchmark: `npm run bench [-- --json] [--rounds N] [--only TEXT]`. Every row says what it is compared with and, where
 // there is one, the target. Nothing here fails: a target that is missed is a figure, not an error.
-import { build } from 'esbuild'
-import { fileURLToPath } from 'node:url'
+
 import { cpus } from 'node:os'
+import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { build } from 'esbuild'
 import { accessRw, bytesPerArea, bytesPerPinnedPage, iovaRanges, mapUnmap } from './engine.mjs'
 import { Anchor, compare, garbage, pin, time } from './measure.mjs'
 
@@ -36,8 +37,14 @@ function report(row) {
 function line({ name, ns, bytes, anchor, ratio, target, garbage: waste }) {
   const cells = [
     name.padEnd(44),
-    (ns === undefined ? `${bytes.toFixed(1)} bytes` : `${ns.toFixed(ns < 100 ? 1 : 0)} ns`).padStart(14),
-    (ratio === undefined ? '' : `${ratio < 0.01 ? ratio.toExponential(1) : ratio.toFixed(2)}x`).padStart(9),
+    (ns === undefined
+      ? `${bytes.toFixed(1)} bytes`
+      : `${ns.toFixed(ns < 100 ? 1 : 0)} ns`
+    ).padStart(14),
+    (ratio === undefined
+      ? ''
+      : `${ratio < 0.01 ? ratio.toExponential(1) : ratio.toFixed(2)}x`
+    ).padStart(9),
     (anchor ?? '').padEnd(34),
     (target === undefined ? '' : `<= ${target}`).padEnd(10),
     waste === undefined ? '' : `${waste.toFixed(1)} B/op garbage`,
@@ -51,11 +58,23 @@ const wanted = (name) => name.includes(options.only)
 async function treeRows() {
   const outfile = here('../dist/.bench-workload.mjs')
   const entryPoints = [here('../../pages/bench/workload.ts')]
-  await build({ entryPoints, outfile, bundle: true, format: 'esm', conditions: ['@iommufd/source'] })
+  await build({
+    entryPoints,
+    outfile,
+    bundle: true,
+    format: 'esm',
+    conditions: ['@iommufd/source'],
+  })
   const { TreeWorkload } = await import(outfile)
   const anchors = [
-    ['binary interval tree in C', Anchor.compile('avl', [anchorFile('avl.c'), anchorFile('workload.c')])],
-    ['the same B+tree in C', Anchor.compile('btree', [anchorFile('btree.c'), anchorFile('workload.c')])],
+    [
+      'binary interval tree in C',
+      Anchor.compile('avl', [anchorFile('avl.c'), anchorFile('workload.c')]),
+    ],
+    [
+      'the same B+tree in C',
+      Anchor.compile('btree', [anchorFile('btree.c'), anchorFile('workload.c')]),
+    ],
   ]
   for (const [row, n, ops, targets] of TREE) {
     const name = `tree ${row}, ${n.toExponential(0).replace('+', '')} areas`
@@ -71,7 +90,12 @@ async function treeRows() {
       const slow = row === 'insert' || n >= 1e6 ? Math.min(rounds, 5) : rounds
       report({ name, anchor, target: targets[i], ...(await compare(slow, ours, theirs)) })
     }
-    if (row !== 'insert') report({ name, ns: time((k) => workload.run(row, n, k, 1), ops), garbage: garbage((k) => workload.run(row, n, k, 1), ops) })
+    if (row !== 'insert')
+      report({
+        name,
+        ns: time((k) => workload.run(row, n, k, 1), ops),
+        garbage: garbage((k) => workload.run(row, n, k, 1), ops),
+      })
   }
   for (const [, native] of anchors) native?.close()
 }

@@ -34,8 +34,8 @@ import {
   PROT_READ,
   PROT_WRITE,
   readStruct,
-  type StructLayout,
   type StructInput,
+  type StructLayout,
   type StructValue,
   writeStruct,
 } from '@iommufd/uapi'
@@ -96,11 +96,7 @@ export class IommuClient {
   }
 
   /** Makes one call with a struct; returns the struct as the kernel left it. */
-  call<L extends StructLayout>(
-    cmd: number,
-    layout: L,
-    values: StructInput<L>,
-  ): StructValue<L> {
+  call<L extends StructLayout>(cmd: number, layout: L, values: StructInput<L>): StructValue<L> {
     this.process.store(this.#page, writeStruct(layout, values))
     const rc = this.process.ioctl(this.fd, cmd, this.#page)
     checked(rc, nameOf(cmd), this.engine.refusals.last)

@@ -49,7 +49,12 @@ export class DomainUsers {
       this.#only = undefined
       return
     }
-    this.#eachPart(user, (list) => list.splice(list.findIndex((other) => isSame(other, user)), 1))
+    this.#eachPart(user, (list) =>
+      list.splice(
+        list.findIndex((other) => isSame(other, user)),
+        1,
+      ),
+    )
     this.#dropEmptyParts(user)
     if (this.#tree.size === 0) this.#tree = undefined
   }

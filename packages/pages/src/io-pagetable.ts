@@ -98,7 +98,7 @@ export class IoPagetable {
     if (isAfter(lengthHi, lengthLo, 0x7fffffff, -2)) {
       return refusals.refuse(AUTO_LENGTH_TOO_LARGE, lengthHi, lengthLo)
     }
-    const alignment = this.#autoAlignment(startHi, startLo, lengthHi, lengthLo)
+    const alignment = this.#autoAlignment(startLo, lengthHi, lengthLo)
     if (alignment < this.alignment) {
       return refusals.refuse(AUTO_ALIGNMENT_TOO_SMALL, startHi, startLo, this.alignment)
     }
@@ -113,8 +113,11 @@ export class IoPagetable {
     return 0
   }
 
-  /** min(length rounded up to a power of two, lowest set bit of the start, the host's maximum). */
-  #autoAlignment(startHi: number, startLo: number, lengthHi: number, lengthLo: number): number {
+  /**
+   * min(length rounded up to a power of two, lowest set bit of the start, the host's maximum). The
+   * maximum is below 2^32, so a start whose low word is 0 does not bound it.
+   */
+  #autoAlignment(startLo: number, lengthHi: number, lengthLo: number): number {
     let alignment = this.engine.maxIovaAlignment
     if (lengthHi === 0 && lengthLo >>> 0 < alignment) alignment = roundUpToPowerOfTwo(lengthLo)
     const lowestBit = startLo & -startLo
@@ -257,4 +260,3 @@ export class IoPagetable {
 function roundUpToPowerOfTwo(value: number): number {
   return value <= 1 ? 1 : 1 << (32 - Math.clz32(value - 1))
 }
-

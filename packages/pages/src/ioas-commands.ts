@@ -42,7 +42,9 @@ export function registerIoas(engine: Iommufd): IopTables {
   commands.register(IOMMU_IOAS_MAP_FILE, ioasMapFile)
   commands.register(IOMMU_IOAS_UNMAP, ioasUnmap)
   commands.register(IOMMU_IOAS_CHANGE_PROCESS, ioasChangeProcess)
-  commands.register(IOMMU_IOAS_NOIOMMU_GET_PA, (ucmd) => ucmd.ctx.engine.refusals.refuse(NOIOMMU_ABSENT))
+  commands.register(IOMMU_IOAS_NOIOMMU_GET_PA, (ucmd) =>
+    ucmd.ctx.engine.refusals.refuse(NOIOMMU_ABSENT),
+  )
   engine.options.set(IOMMU_OPTION_HUGE_PAGES, hugePages)
   return tables
 }

@@ -19,8 +19,8 @@ import {
   iommu_ioas_unmap,
   MOCK_FLAGS_ACCESS_SYZ,
 } from '@iommufd/uapi'
-import { AREA_READ, AREA_WRITE } from './area-table.js'
 import { resolveNthArea } from './area-notation.js'
+import { AREA_READ, AREA_WRITE } from './area-table.js'
 import type { IoPagetable } from './io-pagetable.js'
 import { IOAS, type IommufdIoas } from './ioas.js'
 import { collectPieces, mapPieces, releasePieces } from './iopt-copy.js'

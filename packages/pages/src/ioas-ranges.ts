@@ -115,10 +115,7 @@ function addAllowed(ucmd: Ucmd, allowed: RangeTree, index: number): number {
   const site = isAfter(lastHi, lastLo, startHi, startLo)
     ? ALLOWED_RANGES_OVERLAP
     : ALLOWED_RANGE_EMPTY
-  if (
-    site === ALLOWED_RANGE_EMPTY ||
-    allowed.insert(startHi, startLo, lastHi, lastLo, 0) !== 0
-  ) {
+  if (site === ALLOWED_RANGE_EMPTY || allowed.insert(startHi, startLo, lastHi, lastLo, 0) !== 0) {
     return engine.refusals.refuse(site, startHi, startLo, lastHi, lastLo, index)
   }
   return engine.allocate()

@@ -12,12 +12,7 @@ import { AREA_PREVENT_ACCESS, AREA_READ, AREA_WRITE } from './area-table.js'
 import type { ContigIter } from './contig-iter.js'
 import type { IoPagetable } from './io-pagetable.js'
 import { RW_WRITE, rwPages } from './pages-rw.js'
-import {
-  ACCESS_FORBIDDEN,
-  ACCESS_NOT_MAPPED,
-  AREA_GOING_AWAY,
-  PIN_MISALIGNED,
-} from './refusals.js'
+import { ACCESS_FORBIDDEN, ACCESS_NOT_MAPPED, AREA_GOING_AWAY, PIN_MISALIGNED } from './refusals.js'
 
 const OFFSET_MASK = PAGE_SIZE - 1
 

@@ -80,7 +80,11 @@ export function releasePieces(source: IoPagetable, pieces: readonly Piece[]): vo
 }
 
 /** Maps the pieces one behind the other: 0, or a negative errno and nothing is mapped. */
-export function mapPieces(iopt: IoPagetable, pieces: readonly Piece[], request: MapRequest): number {
+export function mapPieces(
+  iopt: IoPagetable,
+  pieces: readonly Piece[],
+  request: MapRequest,
+): number {
   const first = pieces[0] as Piece
   // Only bits below the largest alignment matter, so the low word of the address will do.
   const startLo = (iopt.tables.pages.baseLo(first.pages) + first.startLo) | 0

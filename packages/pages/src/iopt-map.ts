@@ -6,20 +6,11 @@
  * no area and no reference behind. Nothing is pinned while no domain needs the frames, so memory
  * that is not there is accepted here and refused when something pins it.
  */
+
+import { isAfter, previousHi, previousLo, sumHi, sumWraps } from '@iommufd/core'
 import type { File, Task } from '@iommufd/host'
-import {
-  differenceHi,
-  isAfter,
-  nextHi,
-  nextLo,
-  previousHi,
-  previousLo,
-  sumHi,
-  sumWraps,
-} from '@iommufd/core'
 import { PAGE_SIZE } from '@iommufd/uapi'
 import { AREA_WRITE } from './area-table.js'
-import type { ContigIter } from './contig-iter.js'
 import { fillArea, viewArea } from './domain-fill.js'
 import type { IoPagetable } from './io-pagetable.js'
 import { forgetArea } from './iopt-unmap.js'
@@ -27,10 +18,8 @@ import {
   IOVA_WRAPS,
   LENGTH_MISALIGNED,
   LENGTH_UNUSABLE,
-  LENGTH_ZERO,
   OFFSET_MISALIGNED,
   PAGES_READ_ONLY,
-  SOURCE_NOT_MAPPED,
   USER_RANGE_WRAPS,
 } from './refusals.js'
 
@@ -123,7 +112,12 @@ function mapNew(
 }
 
 /** Finds or checks the request's IOVA and stores it there: 0 or a negative errno. */
-export function place(iopt: IoPagetable, startHi: number, startLo: number, request: MapRequest): number {
+export function place(
+  iopt: IoPagetable,
+  startHi: number,
+  startLo: number,
+  request: MapRequest,
+): number {
   const { lengthHi, lengthLo } = request
   if ((lengthLo & (iopt.alignment - 1)) !== 0) {
     const { refusals } = iopt.engine

@@ -7,6 +7,7 @@ import { errnoName } from '@iommufd/uapi'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Access } from '../test/access.js'
+import { TestDomain } from '../test/domain.js'
 import {
   boot,
   CONSTANT,
@@ -20,11 +21,22 @@ import {
   SHARED,
   type World,
 } from '../test/harness.js'
-import { type Copied, Model, type ModelIoas, type ModelMemory, PROT_R } from '../test/model.js'
+import {
+  type Copied,
+  Model,
+  type ModelArea,
+  type ModelDomain,
+  type ModelIoas,
+  type ModelMemory,
+  PROT_R,
+} from '../test/model.js'
 import { clamp, gaps, hi, lo, type Range, U64_MAX, u64 } from '../test/u64.js'
+import { addDomain, removeDomain } from './iopt-domains.js'
 import { RW_WRITE } from './pages-rw.js'
 
 const MAX_IOASES = 3
+const MAX_DOMAINS = 3
+const PAGE_N = BigInt(PAGE)
 const REGIONS = [MEMORY, SHARED, CONSTANT, FILE]
 const REGION_BYTES = PAGES * PAGE
 const FILE_REGION = 'file'
@@ -65,11 +77,21 @@ type Step =
   | { do: 'small pages'; id: number; on: boolean }
   | { do: 'attach'; id: number; alignment: number }
   | { do: 'detach'; id: number }
+  | { do: 'add domain'; id: number; granule: number; aperture: number; broken: bigint | undefined }
+  | { do: 'remove domain'; id: number; which: number }
   | { do: 'pin'; id: number; pick: Pick; write: boolean }
   | { do: 'unpin'; id: number; which: number }
   | { do: 'rw'; id: number; pick: Pick; write: boolean }
 
 /** The first two address spaces always exist at first; the last id never does. */
+const APERTURES: Range[] = [
+  { start: 0n, last: U64_MAX },
+  { start: 0n, last: U64_MAX },
+  { start: 0x1000n, last: U64_MAX },
+  { start: 0n, last: 2n ** 48n - 1n },
+  { start: 2n ** 31n, last: 2n ** 33n - 1n },
+]
+
 const id = fc.constantFrom(1, 1, 1, 1, 1, 2, 2, 2, 2, MAX_IOASES, MAX_IOASES + 1)
 const sub = fc.oneof({ weight: 6, arbitrary: fc.constant(0) }, fc.constantFrom(1, 0x800, 0xfff))
 const window = fc.constantFrom(0n, 2n ** 32n - 0x8000n, 2n ** 64n - 0x10000n)
@@ -131,6 +153,19 @@ const anyStep: fc.Arbitrary<Step> = fc.oneof(
   weighted(1, step('allow', { id, list: fc.array(range, { maxLength: 3 }) })),
   weighted(1, step('reserve', { id, range })),
   weighted(1, step('small pages', { id, on: boolean })),
+  weighted(
+    3,
+    step('add domain', {
+      id,
+      granule: fc.constantFrom(PAGE, PAGE, PAGE / 2),
+      aperture: fc.nat(APERTURES.length - 1),
+      broken: fc.option(
+        iova.map((at) => at - (at % BigInt(PAGE))),
+        { freq: 4, nil: undefined },
+      ),
+    }),
+  ),
+  weighted(2, step('remove domain', { id, which: fc.nat() })),
   weighted(2, step('attach', { id, alignment: fc.constantFrom(PAGE, PAGE, 1) })),
   weighted(1, step('detach', { id })),
   weighted(10, step('pin', { id, pick, write: boolean })),
@@ -168,6 +203,7 @@ class Pair {
   readonly model: Model
   readonly accesses = new Map<number, Access>()
   readonly #mode: Mode
+  readonly #domains = new Map<ModelDomain, TestDomain>()
   /** What memory must hold, by its first address. */
   readonly #bytes = new Map<number, Uint8Array>()
   /** Frames of the memory, by region; they stay the same, as nothing is mapped anew. */
@@ -222,6 +258,7 @@ class Pair {
     for (const [number, ioas] of model.ioases) {
       const [seen, expected] = [areasOf(program, number), modelAreas(ioas)]
       if (seen !== expected) expect(seen).toBe(expected)
+      this.#compareDomains(ioas)
     }
     const { mm, user } = program.process
     const locked = model.pinned
@@ -250,6 +287,9 @@ class Pair {
       expect(isSame(seen, bytes)).toBe(true)
     }
     for (const access of this.accesses.values()) access.detach()
+    for (const [number, ioas] of this.model.ioases) {
+      for (const domain of [...ioas.domains]) this.#removeDomain(number, domain)
+    }
     for (const number of this.model.ioases.keys()) expect(this.program.destroy(number).ret).toBe(0)
     const { mm, user } = process
     expect([mm.pinnedVm, mm.lockedVm, user.lockedVm, machine.pinnedFrames]).toEqual([0, 0, 0, 0])
@@ -313,12 +353,77 @@ class Pair {
       this.#same(rc, this.model.reserve(next.id, next.range))
       return
     }
+    if (next.do === 'add domain' || next.do === 'remove domain') {
+      this.#changeDomains(next, ioas)
+      return
+    }
     const access = this.accesses.get(next.id)
     if (next.do === 'attach') {
       if (access === undefined) this.#attach(next.id, next.alignment)
     } else if (access !== undefined) {
       this.#use(next, ioas, access)
     }
+  }
+
+  #changeDomains(next: DomainStep, ioas: ModelIoas): void {
+    if (next.do === 'add domain') {
+      if (ioas.domains.length < MAX_DOMAINS) this.#addDomain(next)
+      return
+    }
+    const model = ioas.domains[next.which % ioas.domains.length]
+    if (model !== undefined) this.#removeDomain(next.id, model)
+  }
+
+  #addDomain({ id: number, granule, aperture, broken }: AddDomainStep): void {
+    const range = APERTURES[aperture] as Range
+    const domain = new TestDomain(this.world, granule, range)
+    domain.broken = broken
+    const ioas = this.program.ioas(number)
+    const rc = addDomain(ioas.iopt, domain)
+    const model: ModelDomain = { granule: BigInt(granule), aperture: range, broken }
+    this.#same(rc, this.model.addDomain(number, model))
+    if (rc < 0) {
+      expect(domain.entries.size).toBe(0)
+      return
+    }
+    ioas.users++
+    this.#domains.set(model, domain)
+  }
+
+  #removeDomain(number: number, model: ModelDomain): void {
+    const domain = this.#domains.get(model) as TestDomain
+    const ioas = this.program.ioas(number)
+    removeDomain(ioas.iopt, domain)
+    ioas.users--
+    expect(domain.entries.size).toBe(0)
+    this.model.removeDomain(number, model)
+    this.#domains.delete(model)
+  }
+
+  /** Each domain must hold every area of its address space, granule by granule, and nothing else. */
+  #compareDomains(ioas: ModelIoas): void {
+    for (const model of ioas.domains) {
+      const { entries, minPageSize } = this.#domains.get(model) as TestDomain
+      let granules = 0
+      for (const area of ioas.areas) {
+        for (let iova = area.start; iova <= area.last; iova += BigInt(minPageSize)) {
+          const expected = this.#physical(area, area.byte + (iova - area.start))
+          if (entries.get(iova) !== expected)
+            expect([iova, entries.get(iova)]).toEqual([iova, expected])
+          granules++
+        }
+      }
+      expect(entries.size).toBe(granules)
+    }
+  }
+
+  /** Where a byte of an area lies in the machine's memory. */
+  #physical({ pages }: ModelArea, byte: bigint): number {
+    const address = Number(pages.base + byte) + (pages.isFile ? FILE : 0)
+    const region = REGIONS.find((start) => start <= address && address < start + REGION_BYTES)
+    const frames = this.#frames.get(region as number) as number[]
+    const offset = address - (region as number)
+    return (frames[Math.floor(offset / PAGE)] as number) * PAGE + (offset % PAGE)
   }
 
   #attach(number: number, alignment: number): void {
@@ -352,6 +457,14 @@ class Pair {
     const pinned = access.pin(chosen, write)
     const rc = typeof pinned === 'number' ? pinned : 0
     this.#same(rc, this.model.pin(number, chosen, write))
+    if (typeof pinned === 'number') return
+    const parts = this.model.ioases.get(number)?.user?.pins.at(-1)?.parts ?? []
+    const expected = parts.flatMap(({ area, byte, start, last }) =>
+      Array.from({ length: Number((byte + (last - start)) / PAGE_N - byte / PAGE_N) + 1 }, (_, i) =>
+        Math.floor(this.#physical(area, byte + BigInt(i * PAGE)) / PAGE),
+      ),
+    )
+    expect(pinned.join()).toBe(expected.join())
   }
 
   #rw(number: number, access: Access, chosen: Range, write: boolean): void {
@@ -419,11 +532,13 @@ class Pair {
   }
 }
 
+type AddDomainStep = Extract<Step, { do: 'add domain' }>
 type MapStep = Extract<Step, { do: 'map' }>
 type CopyStep = Extract<Step, { do: 'copy' }>
 type UnmapStep = Extract<Step, { do: 'unmap' }>
+type DomainStep = Extract<Step, { do: 'add domain' | 'remove domain' }>
 type UseStep = Extract<Step, { do: 'detach' | 'pin' | 'unpin' | 'rw' }>
-type InKernelStep = UseStep | Extract<Step, { do: 'reserve' | 'attach' }>
+type InKernelStep = UseStep | DomainStep | Extract<Step, { do: 'reserve' | 'attach' }>
 
 function isSame(a: Uint8Array, b: Uint8Array): boolean {
   for (let i = 0; i < b.length; i++) if (a[i] !== b[i]) return false

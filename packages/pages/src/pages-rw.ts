@@ -8,8 +8,9 @@
  * one IOVA can read differently for two callers after the mapper has changed its mappings. What was
  * copied before an error stays copied.
  */
-import type { Mm } from '@iommufd/host'
+
 import { pageOf, sumHi } from '@iommufd/core'
+import type { Mm } from '@iommufd/host'
 import { PAGE_SIZE } from '@iommufd/uapi'
 import type { PagesTable } from './pages-table.js'
 import { BATCH_PAGES, pinBatch } from './pin.js'

@@ -77,13 +77,7 @@ export class PagesTable {
   }
 
   /** User memory of `task` from the page that holds (hi, lo) on. One user: the caller. */
-  createUser(
-    task: Task,
-    accountsMm: boolean,
-    hi: number,
-    lo: number,
-    writable: boolean,
-  ): number {
+  createUser(task: Task, accountsMm: boolean, hi: number, lo: number, writable: boolean): number {
     return this.#create(task, accountsMm, hi, lo, writable ? WRITABLE : 0)
   }
 
@@ -168,13 +162,7 @@ export class PagesTable {
   }
 
   /** Root maps without a limit (CAP_IPC_LOCK), for good. */
-  #create(
-    task: Task,
-    accountsMm: boolean,
-    hi: number,
-    lo: number,
-    flags: number,
-  ): number {
+  #create(task: Task, accountsMm: boolean, hi: number, lo: number, flags: number): number {
     const pages = this.#take()
     const unlimited = task.capable(CAP_IPC_LOCK)
     const mode = unlimited ? ACCOUNT_NONE : accountsMm ? ACCOUNT_MM : ACCOUNT_USER

@@ -17,7 +17,7 @@ export class TestDomain implements IommuDomain {
   readonly aperture: Range
   /** Physical address by IOVA, for each granule of minPageSize bytes. */
   readonly entries = new Map<bigint, number>()
-  /** Mapping anything that touches this IOVA is refused with EADDRINUSE. */
+  /** Mapping this granule is refused with EADDRINUSE. */
   broken: bigint | undefined
   readonly #world: World
 

@@ -17,71 +17,28 @@ import {
   EPERM,
 } from '@iommufd/uapi'
 import { linearSearch } from './linear-search.js'
-import { lesser, overlap, type Range, U64_MAX } from './u64.js'
+import {
+  indexesOf,
+  isBroken,
+  type ModelArea,
+  type ModelDomain,
+  ModelIoas,
+  type ModelMemory,
+  ModelPages,
+  type ModelPin,
+  type ModelUser,
+  type Part,
+  partsOf,
+  wholeOf,
+} from './model-state.js'
+import { gaps, lesser, overlap, type Range, U64_MAX } from './u64.js'
 
 const PAGE = 4096n
 const MOST_ALIGNMENT = 0x200000n
+/** Bytes; no memory in one piece has as many. */
+const MOST_MEMORY = 0x100000n
 export const PROT_R = 1
 export const PROT_W = 2
-
-/** Memory: what can be said about the pages of a process and of a file. */
-export interface ModelMemory {
-  /** Whether the page at this address can be read, or written. */
-  mayAccess(address: bigint, write: boolean): boolean
-  /** Bytes. */
-  readonly fileSize: bigint
-}
-
-/** The memory behind areas; copies share it. */
-export class ModelPages {
-  readonly isFile: boolean
-  /** Address, or offset in the file, of page 0. */
-  readonly base: bigint
-  readonly isWritable: boolean
-  /** Users of each index that has any. */
-  readonly covered = new Map<bigint, number>()
-
-  constructor(isFile: boolean, base: bigint, isWritable: boolean) {
-    this.isFile = isFile
-    this.base = base
-    this.isWritable = isWritable
-  }
-}
-
-export interface ModelArea extends Range {
-  readonly pages: ModelPages
-  /** First byte within the pages. */
-  readonly byte: bigint
-  readonly prot: number
-}
-
-interface Part extends Range {
-  readonly area: ModelArea
-  readonly byte: bigint
-}
-
-interface ModelPin extends Range {
-  readonly parts: readonly Part[]
-}
-
-/** An in-kernel user that is attached. */
-interface ModelUser {
-  readonly alignment: bigint
-  pins: ModelPin[]
-}
-
-export class ModelIoas {
-  areas: ModelArea[] = []
-  allowed: readonly Range[] = []
-  reserved: Range[] = []
-  user: ModelUser | undefined
-  hasSmallPages = false
-
-  get alignment(): bigint {
-    const needed = this.user?.alignment ?? 1n
-    return this.hasSmallPages && needed < PAGE ? PAGE : needed
-  }
-}
 
 export interface MapRequest {
   readonly isFixed: boolean
@@ -124,7 +81,7 @@ export class Model {
   destroy(id: number): number {
     const ioas = this.ioases.get(id)
     if (ioas === undefined) return -ENOENT
-    if (ioas.user !== undefined) return -EBUSY
+    if (ioas.user !== undefined || ioas.domains.length > 0) return -EBUSY
     this.ioases.delete(id)
     return 0
   }
@@ -200,9 +157,43 @@ export class Model {
   setSmallPages(id: number, on: boolean): number {
     const ioas = this.ioases.get(id)
     if (ioas === undefined) return -ENOENT
-    if (on && !this.#admits(ioas, PAGE)) return -EADDRINUSE
+    if (on && !ioas.hasSmallPages) {
+      if (ioas.domains.length > 0 && ioas.areas.length > 0) return -EINVAL
+      if (!this.#admits(ioas, PAGE)) return -EADDRINUSE
+    }
     ioas.hasSmallPages = on
     return 0
+  }
+
+  addDomain(id: number, domain: ModelDomain): number {
+    const ioas = this.ioases.get(id) as ModelIoas
+    if (!this.#admits(ioas, domain.granule)) return -EADDRINUSE
+    const outside = gaps([domain.aperture])
+    const inUse = [...ioas.areas, ...ioas.allowed]
+    if (outside.some((range) => inUse.some((other) => overlap(other, range)))) return -EADDRINUSE
+    const filled: Part[] = []
+    for (const part of ioas.areas.map(wholeOf)) {
+      const rc = isBroken(domain, part) ? -EADDRINUSE : 0
+      const covered = ioas.domains.length > 0 ? rc : this.#cover(part, rc)
+      if (covered < 0) {
+        this.#release(filled)
+        return covered
+      }
+      if (ioas.domains.length === 0) filled.push(part)
+    }
+    ioas.domains.push(domain)
+    ioas.reserved.push(...outside)
+    return 0
+  }
+
+  removeDomain(id: number, domain: ModelDomain): void {
+    const ioas = this.ioases.get(id) as ModelIoas
+    ioas.domains.splice(ioas.domains.indexOf(domain), 1)
+    if (ioas.domains.length === 0) this.#release(ioas.areas.map(wholeOf))
+    for (const { start, last } of gaps([domain.aperture])) {
+      const at = ioas.reserved.findIndex((range) => range.start === start && range.last === last)
+      ioas.reserved.splice(at, 1)
+    }
   }
 
   attach(id: number, alignment: bigint): number {
@@ -310,6 +301,8 @@ export class Model {
       const length = last - start + 1n
       const rc = this.#insert(ioas, area.pages, byte, iova, length, prot)
       if (rc < 0) {
+        const inserted = ioas.areas.filter((candidate) => !before.includes(candidate))
+        if (ioas.domains.length > 0) this.#release(inserted.map(wholeOf))
         ioas.areas = before
         return rc
       }
@@ -328,7 +321,13 @@ export class Model {
   ): number {
     if ((prot & PROT_W) !== 0 && !pages.isWritable) return -EPERM
     if ((byte % PAGE) % ioas.alignment !== 0n) return -EINVAL
-    ioas.areas.push({ start: iova, last: iova + length - 1n, pages, byte, prot })
+    const area = { start: iova, last: iova + length - 1n, pages, byte, prot }
+    if (ioas.domains.length > 0) {
+      const isRefused = ioas.domains.some((domain) => isBroken(domain, area))
+      const rc = this.#cover(wholeOf(area), isRefused ? -EADDRINUSE : 0)
+      if (rc < 0) return rc
+    }
+    ioas.areas.push(area)
     ioas.areas.sort((a, b) => (a.start < b.start ? -1 : 1))
     return 0
   }
@@ -345,6 +344,7 @@ export class Model {
     for (const area of ioas.areas.filter((candidate) => overlap(candidate, range))) {
       if (area.start < range.start || area.last > range.last) return -ENOENT
       this.#letGo(ioas, area)
+      if (ioas.domains.length > 0) this.#release([wholeOf(area)])
       ioas.areas.splice(ioas.areas.indexOf(area), 1)
       this.unmapped += area.last - area.start + 1n
     }
@@ -365,10 +365,17 @@ export class Model {
     const isAligned = byte % PAGE === 0n && (isLast || (last - start + 1n) % PAGE === 0n)
     if (!isAligned) return -EINVAL
     if ((area.prot & (write ? PROT_W : PROT_R)) === 0) return -EPERM
-    const { pages } = area
+    return this.#cover(part, 0)
+  }
+
+  /** One more user of the part's pages: bad memory first, then the domains' refusal, then the limit. */
+  #cover(part: Part, refused: number): number {
+    const { pages } = part.area
+    if (part.last - part.start > MOST_MEMORY) return pages.isFile ? -EINVAL : -EFAULT
     const missing = indexesOf(part).filter((index) => !pages.covered.has(index))
     if (!missing.every((index) => this.#canPin(pages, index)))
       return pages.isFile ? -EINVAL : -EFAULT
+    if (refused < 0) return refused
     if (missing.length > 0 && this.pinned + missing.length > this.limit) return -ENOMEM
     for (const index of indexesOf(part))
       pages.covered.set(index, (pages.covered.get(index) ?? 0) + 1)
@@ -448,28 +455,6 @@ export class Model {
     if (bad < 0) return run.length
     return pages.isFile ? 0 : bad
   }
-}
-
-/** The areas of a range in order, cut to it; `hole` is the first address that is not mapped. */
-function partsOf(ioas: ModelIoas, range: Range): { parts: Part[]; hole: bigint | undefined } {
-  const parts: Part[] = []
-  let { start } = range
-  for (;;) {
-    const area = ioas.areas.find((candidate) => candidate.start <= start && start <= candidate.last)
-    if (area === undefined) return { parts, hole: start }
-    const last = lesser(area.last, range.last)
-    parts.push({ area, start, last, byte: area.byte + (start - area.start) })
-    if (last === range.last) return { parts, hole: undefined }
-    start = last + 1n
-  }
-}
-
-/** Indexes of the pages that a part shows. */
-function indexesOf({ byte, start, last }: Part): bigint[] {
-  const indexes: bigint[] = []
-  for (let index = byte / PAGE; index <= (byte + (last - start)) / PAGE; index++)
-    indexes.push(index)
-  return indexes
 }
 
 function isTop(value: bigint): boolean {

@@ -6,6 +6,7 @@
  * descriptor the command was made on. What fails after pinning is unpinned again.
  */
 import { sumHi, toBigInt, type Ucmd } from '@iommufd/core'
+import { resolveNthArea } from '@iommufd/pages'
 import {
   iommu_test_cmd,
   MOCK_ACCESS_RW_SLOW_PATH,
@@ -15,7 +16,6 @@ import {
   MOCK_FLAGS_ACCESS_WRITE,
   PAGE_SIZE,
 } from '@iommufd/uapi'
-import { resolveNthArea } from '@iommufd/pages'
 import {
   ACCESS_CANNOT_PIN,
   ACCESS_TOO_LARGE,

@@ -14,7 +14,7 @@ import {
   sumWraps,
   type Ucmd,
 } from '@iommufd/core'
-import { HWPT, type Iommu, IommufdDevice } from '@iommufd/hw-iommu'
+import { HWPT, type Iommu, IommufdDevice, type PagingDomain } from '@iommufd/hw-iommu'
 import {
   ENOENT,
   IOMMU_TEST_OP_MOCK_DOMAIN_FLAGS,
@@ -104,30 +104,39 @@ export function mockDomainReplace(ucmd: Ucmd): number {
 
 /** Whether the table maps each granule of [iova, iova + length) to what the caller has at uptr. */
 export function checkMap(ucmd: Ucmd): number {
-  const { ctx, task } = ucmd
-  const { refusals } = ctx.engine
-  const hwpt = ctx.find(ucmd.word(at.id), HWPT)
+  const hwpt = ucmd.ctx.find(ucmd.word(at.id), HWPT)
   if (hwpt === undefined) return -ENOENT
   const { domain } = hwpt
-  const granule = domain.minPageSize
-  const [userHi, userLo] = [ucmd.hi(at.check_map_uptr), ucmd.lo(at.check_map_uptr)]
-  const [lengthHi, lengthLo] = [ucmd.hi(at.check_map_length), ucmd.lo(at.check_map_length)]
-  const [iovaHi, iovaLo] = [ucmd.hi(at.check_map_iova), ucmd.lo(at.check_map_iova)]
-  const isMisaligned = ((iovaLo | userLo | lengthLo) & (granule - 1)) !== 0
+  const { refusals } = ucmd.ctx.engine
+  const iovaLo = ucmd.lo(at.check_map_iova)
+  const userHi = ucmd.hi(at.check_map_uptr)
+  const userLo = ucmd.lo(at.check_map_uptr)
+  const lengthHi = ucmd.hi(at.check_map_length)
+  const lengthLo = ucmd.lo(at.check_map_length)
+  const isMisaligned = ((iovaLo | userLo | lengthLo) & (domain.minPageSize - 1)) !== 0
   if (isMisaligned || sumWraps(userHi, userLo, lengthHi, lengthLo)) {
+    const iovaHi = ucmd.hi(at.check_map_iova)
     return refusals.refuse(MAP_MISALIGNED, iovaHi, iovaLo, userHi, userLo, lengthHi, lengthLo)
   }
   const length = (lengthHi >>> 0) * 2 ** 32 + (lengthLo >>> 0)
-  for (let done = 0; done < length; done += granule) {
-    const hi = sumHi(userHi, userLo, Math.floor(done / 2 ** 32), done | 0)
-    const lo = (userLo + done) | 0
-    const frame = task.mm.lookup(hi, lo)
-    if (frame < 0) return refusals.refuse(PAGE_NOT_THERE, hi, lo)
-    const mappedHi = sumHi(iovaHi, iovaLo, Math.floor(done / 2 ** 32), done | 0)
-    const mappedLo = (iovaLo + done) | 0
-    if (domain.iovaToPhys(mappedHi, mappedLo) !== frame * PAGE_SIZE + (lo & OFFSET_MASK)) {
-      return refusals.refuse(MAP_DIFFERS, mappedHi, mappedLo, hi, lo)
-    }
+  for (let done = 0; done < length; done += domain.minPageSize) {
+    const rc = compareGranule(ucmd, domain, done)
+    if (rc < 0) return rc
   }
   return 0
+}
+
+/** Compares the granule that is `done` bytes into the range. */
+function compareGranule(ucmd: Ucmd, domain: PagingDomain, done: number): number {
+  const { refusals } = ucmd.ctx.engine
+  const doneHi = Math.floor(done / 2 ** 32)
+  const userLo = (ucmd.lo(at.check_map_uptr) + done) | 0
+  const userHi = sumHi(ucmd.hi(at.check_map_uptr), ucmd.lo(at.check_map_uptr), doneHi, done | 0)
+  const frame = ucmd.task.mm.lookup(userHi, userLo)
+  if (frame < 0) return refusals.refuse(PAGE_NOT_THERE, userHi, userLo)
+  const iovaLo = (ucmd.lo(at.check_map_iova) + done) | 0
+  const iovaHi = sumHi(ucmd.hi(at.check_map_iova), ucmd.lo(at.check_map_iova), doneHi, done | 0)
+  const phys = frame * PAGE_SIZE + (userLo & OFFSET_MASK)
+  if (domain.iovaToPhys(iovaHi, iovaLo) === phys) return 0
+  return refusals.refuse(MAP_DIFFERS, iovaHi, iovaLo, userHi, userLo)
 }

@@ -102,6 +102,18 @@ describe('items', () => {
     expect(letGo(there, there.access, second)).toBe('0')
   })
 
+  test('C8: items on either side of an unmapped area stay', () => {
+    const there = ready()
+    const items = [0, 1, 2].map((page) => hold(there, there.access, page))
+    expect(unmap(there, there.ioas, IOVA + PAGE, PAGE)).toBe('0')
+    expect(pinsAt(there, BUFFER, 3)).toEqual([1, 0, 1])
+    expect(items.map((item) => letGo(there, there.access, item))).toEqual([
+      '0',
+      'ENOENT PINNED_ITEM_UNKNOWN',
+      '0',
+    ])
+  })
+
   test('C8: unmapping everything drops everything', () => {
     const there = ready()
     for (let i = 0; i < 4; i++) hold(there, there.access, i)

@@ -58,6 +58,7 @@ static struct node *node_alloc(int level) {
   node->up = node->next = node->previous = NULL;
   node->count = 0;
   node->level = level;
+  memset(node->start, 0xff, sizeof node->start);
   return node;
 }
 
@@ -79,9 +80,14 @@ static void open_slot(struct node *node, int slot) {
   node->count++;
 }
 
+static void clear_slots(struct node *node, int slot, int n) {
+  memset(&node->start[slot], 0xff, n * sizeof node->start[0]);
+}
+
 static void close_slot(struct node *node, int slot) {
   node->count--;
   copy_slots(node, slot, node, slot + 1, node->count - slot);
+  clear_slots(node, node->count, 1);
 }
 
 static void set_hole(struct node *node, uint64_t hole) {
@@ -101,6 +107,7 @@ static void move_right(struct node *from, struct node *to, int n) {
   int rest = from->count - n;
   copy_slots(to, n, to, 0, to->count);
   copy_slots(to, 0, from, rest, n);
+  clear_slots(from, rest, n);
   finish_move(from, to, 0, n);
 }
 
@@ -108,6 +115,7 @@ static void move_left(struct node *from, struct node *to, int n) {
   int end = to->count;
   copy_slots(to, end, from, 0, n);
   copy_slots(from, 0, from, n, from->count - n);
+  clear_slots(from, from->count - n, n);
   finish_move(from, to, end, n);
 }
 
@@ -212,19 +220,22 @@ static void shrink(struct node *node) {
   }
 }
 
+// Counts as the TypeScript does, without branches: every fourth start, then the three between. Unused starts are
+// UINT64_MAX, which an address may be too: hence the minimum.
+static int count_up_to(const struct node *node, uint64_t address) {
+  const uint64_t *s = node->start;
+  int low = 0;
+  for (int i = 4; i < SLOTS; i += 4) low += 4 * (s[i] <= address);
+  low += 1 + (s[low + 1] <= address) + (s[low + 2] <= address) + (s[low + 3] <= address);
+  low = s[0] <= address ? low : 0;
+  return low < node->count ? low : node->count;
+}
+
 static struct node *locate(uint64_t address, int *slot) {
   struct node *node = root;
-  for (;;) {
-    int low = 0, high = node->count;
-    while (low < high) {
-      int middle = (low + high) / 2;
-      if (node->start[middle] <= address) low = middle + 1;
-      else high = middle;
-    }
-    *slot = low;
-    if (!node->level) return node;
-    node = node->child[low - 1];
-  }
+  while (node->level) node = node->child[count_up_to(node, address) - 1];
+  *slot = count_up_to(node, address);
+  return node;
 }
 
 /** Steps from a cursor to the entry in front of it. */
