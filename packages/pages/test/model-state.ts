@@ -87,7 +87,10 @@ export function isBroken({ broken }: ModelDomain, { start, last }: Range): boole
 }
 
 /** The areas of a range in order, cut to it; `hole` is the first address that is not mapped. */
-export function partsOf(ioas: ModelIoas, range: Range): { parts: Part[]; hole: bigint | undefined } {
+export function partsOf(
+  ioas: ModelIoas,
+  range: Range,
+): { parts: Part[]; hole: bigint | undefined } {
   const parts: Part[] = []
   let { start } = range
   for (;;) {
