@@ -45,9 +45,8 @@ export class Ucmd {
     this.#present = 0
     const { engine } = ctx
     if (engine.faults.hit()) return engine.injectFault()
-    if (expected > 4 && task.mm.copyFromUser(argHi, argLo, this.bytes, 0, expected) === 0) {
-      this.#present = expected
-    } else if (task.mm.copyFromUser(argHi, argLo, this.bytes, 0, 4) !== 0) {
+    if (expected > 4 && this.#copyIn(expected) === 0) this.#present = expected
+    else if (this.#copyIn(4) !== 0) {
       return engine.refusals.refuse(STRUCT_UNREADABLE, argHi, argLo, 4)
     }
     this.userSize = (this.words[0] as number) >>> 0
@@ -65,11 +64,8 @@ export class Ucmd {
     }
     if (engine.faults.hit()) return engine.injectFault()
     const known = Math.min(userSize, size)
-    if (this.#present < known) {
-      const rc = this.task.mm.copyFromUser(this.argHi, this.argLo, this.bytes, 0, known)
-      if (rc !== 0) {
-        return engine.refusals.refuse(STRUCT_UNREADABLE, this.argHi, this.argLo, known)
-      }
+    if (this.#present < known && this.#copyIn(known) !== 0) {
+      return engine.refusals.refuse(STRUCT_UNREADABLE, this.argHi, this.argLo, known)
     }
     if (known < size) this.bytes.fill(0, known, size)
     return 0
@@ -115,8 +111,20 @@ export class Ucmd {
     if (engine.faults.hit()) return engine.injectFault()
     const lo = (this.argLo >>> 0) + at
     const hi = this.argHi + (lo > 0xffffffff ? 1 : 0)
-    const rc = this.task.mm.copyToUser(hi | 0, lo | 0, this.bytes, at, length)
+    const { mm } = this.task
+    const rc =
+      ((lo | length) & 3) === 0
+        ? mm.writeWords(hi | 0, lo | 0, this.words, at >> 2, length >> 2)
+        : mm.copyToUser(hi | 0, lo | 0, this.bytes, at, length)
     return rc === 0 ? 0 : engine.refusals.refuse(STRUCT_UNWRITABLE, hi, lo | 0, length)
+  }
+
+  /** Copies the first `length` bytes of the struct in; whole words are quicker than bytes. */
+  #copyIn(length: number): number {
+    const { mm } = this.task
+    return ((this.argLo | length) & 3) === 0
+      ? mm.readWords(this.argHi, this.argLo, this.words, length >> 2)
+      : mm.copyFromUser(this.argHi, this.argLo, this.bytes, 0, length)
   }
 
   /**

@@ -39,6 +39,8 @@ declare const WebAssembly: {
 export class Frames {
   /** The memory: frame n at n * 4096. Replaced when it grows. */
   bytes: Uint8Array
+  /** The same memory as words. Replaced with it. */
+  words: Int32Array
   readonly #stage: Stage
   readonly #memory: GrowableMemory
   #references: Uint32Array
@@ -62,6 +64,7 @@ export class Frames {
     this.#memory = new WebAssembly.Memory({ initial, maximum })
     this.#stage = new Stage(this.#memory.buffer)
     this.bytes = new Uint8Array(this.#memory.buffer, STAGE_BYTES)
+    this.words = new Int32Array(this.#memory.buffer, STAGE_BYTES)
     this.#references = new Uint32Array(capacity)
     this.#pins = new Uint32Array(capacity)
     this.#free = new Uint32Array((capacity + 31) >>> 5)
@@ -223,6 +226,7 @@ export class Frames {
     }
     this.#stage.use(this.#memory.buffer)
     this.bytes = new Uint8Array(this.#memory.buffer, STAGE_BYTES)
+    this.words = new Int32Array(this.#memory.buffer, STAGE_BYTES)
     this.#references = enlarged(this.#references, capacity)
     this.#pins = enlarged(this.#pins, capacity)
     this.#free = enlarged(this.#free, (capacity + 31) >>> 5)

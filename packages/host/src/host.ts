@@ -26,6 +26,13 @@ export interface Mm {
    * @returns 0, or -EFAULT. Length 0 is always 0.
    */
   copyFromUser(hi: number, lo: number, dst: Uint8Array, at: number, length: number): number
+  /**
+   * Copies `count` 32-bit little-endian words of user memory at (hi, lo), a multiple of 4, into `dst` from index 0. What
+   * structs of calls are made of, in a third of the time of their bytes. 0, or -EFAULT.
+   */
+  readWords(hi: number, lo: number, dst: Int32Array, count: number): number
+  /** Copies `count` words of `src` from index `at` to user memory at (hi, lo), a multiple of 4. 0, or -EFAULT. */
+  writeWords(hi: number, lo: number, src: Int32Array, at: number, count: number): number
   /** Copies `length` bytes of `src` from index `at` to user memory at (hi, lo). As copyFromUser. */
   copyToUser(hi: number, lo: number, src: Uint8Array, at: number, length: number): number
   /**

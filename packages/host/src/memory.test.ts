@@ -341,3 +341,28 @@ describe('lookup', () => {
     expect(child.mm.lookup(hi(BASE), lo(BASE))).toBe(process.mm.lookup(hi(BASE), lo(BASE)))
   })
 })
+
+describe('words', () => {
+  test('words and bytes are two views of the same memory, across pages and before a first touch', () => {
+    const { process } = boot()
+    mapped(process, 2)
+    for (const address of [BASE + 16, BASE + PAGE - 8]) {
+      const words = Int32Array.from([1, -2, 0x12345678, -0x80000000])
+      expect(process.mm.writeWords(hi(address), lo(address), words, 1, 3)).toBe(0)
+      expect(process.load(address, 12)).toEqual(new Uint8Array(words.slice(1).buffer))
+      const back = new Int32Array(4)
+      expect(process.mm.readWords(hi(address), lo(address), back, 3)).toBe(0)
+      expect([...back]).toEqual([-2, 0x12345678, -0x80000000, 0])
+    }
+  })
+
+  test('EFAULT where there is no memory, or none to write', () => {
+    const { process } = boot()
+    mapped(process, 1)
+    const words = new Int32Array(4)
+    expect(process.mm.readWords(hi(BASE + PAGE), lo(BASE + PAGE), words, 4)).toBe(-EFAULT)
+    expect(process.mprotect(BASE, PAGE, PROT_READ)).toBe(0)
+    expect(process.mm.writeWords(hi(BASE), lo(BASE), words, 0, 4)).toBe(-EFAULT)
+    expect(process.mm.readWords(hi(BASE), lo(BASE), words, 4)).toBe(0)
+  })
+})

@@ -67,6 +67,32 @@ export class Memory implements Mm {
     return 0
   }
 
+  readWords(hi: number, lo: number, dst: Int32Array, count: number): number {
+    const offset = lo & (PAGE_SIZE - 1)
+    const index = this.#present(hi, lo, offset + count * 4, READABLE)
+    if (index < 0) {
+      const bytes = new Uint8Array(dst.buffer, dst.byteOffset, count * 4)
+      return this.#copy(hi, lo, bytes, 0, count * 4, false)
+    }
+    const from = ((this.space.table.frames[index] as number) * PAGE_SIZE + offset) / 4
+    const { words } = this.#frames
+    for (let i = 0; i < count; i++) dst[i] = words[from + i] as number
+    return 0
+  }
+
+  writeWords(hi: number, lo: number, src: Int32Array, at: number, count: number): number {
+    const offset = lo & (PAGE_SIZE - 1)
+    const index = this.#present(hi, lo, offset + count * 4, WRITABLE)
+    if (index < 0) {
+      const bytes = new Uint8Array(src.buffer, src.byteOffset + at * 4, count * 4)
+      return this.#copy(hi, lo, bytes, 0, count * 4, true)
+    }
+    const to = ((this.space.table.frames[index] as number) * PAGE_SIZE + offset) / 4
+    const { words } = this.#frames
+    for (let i = 0; i < count; i++) words[to + i] = src[at + i] as number
+    return 0
+  }
+
   pin(
     hi: number,
     lo: number,

@@ -40,8 +40,10 @@ export function unmapRange(
       if (rc < 0) return rc
       continue
     }
+    const isLast = areas.lastHi(pos) === lastHi && areas.lastLo(pos) === lastLo
     countUnmapped(iopt, pos)
     removeArea(iopt, pos)
+    if (isLast) return 0
   }
 }
 

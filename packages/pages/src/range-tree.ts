@@ -292,7 +292,10 @@ export class RangeTree {
     const page = (hi >>> 0) * 0x100000 + (lo >>> 12)
     const offset = lo & 4095
     // Maps in ascending order, and whatever else lies at the end, need no descent.
-    let node = pages[nodes.firstOf(nodes.tail)] < page ? nodes.tail : nodes.root
+    let node = nodes.tail
+    const end = nodes.firstOf(node) + words[nodes.countAt(node)]
+    if (pages[end - 1] < page) return end
+    if (pages[nodes.firstOf(node)] >= page) node = nodes.root
     for (;;) {
       const first = nodes.firstOf(node)
       let entry =
