@@ -86,7 +86,7 @@ describe('Coverage against a naive count (SPEC E1, E4)', () => {
         }
         expect(coverage.isEmpty).toBe(true)
       }),
-      { numRuns: 300 },
+      { numRuns: 150 },
     )
   })
 

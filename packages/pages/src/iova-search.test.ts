@@ -109,7 +109,7 @@ describe('IovaSearch.find equals a linear search (SPEC C7)', () => {
       fc.property(disjoint, fc.array(range, { maxLength: 6 }), wanted, (areas, reserved, want) =>
         check([], areas, reserved, want),
       ),
-      { numRuns: 1500 },
+      { numRuns: 800 },
     )
   })
 
@@ -122,7 +122,7 @@ describe('IovaSearch.find equals a linear search (SPEC C7)', () => {
         wanted,
         (allowed, areas, reserved, want) => check(allowed, areas, reserved, want),
       ),
-      { numRuns: 2500 },
+      { numRuns: 1500 },
     )
   })
 
@@ -148,7 +148,7 @@ describe('IovaSearch.find equals a linear search (SPEC C7)', () => {
           check([], areas, [], { ...want, length: length * BigInt(unit) })
         },
       ),
-      { numRuns: 200 },
+      { numRuns: 100 },
     )
   })
 })
@@ -261,7 +261,7 @@ describe('IOAS_MAP chooses the IOVA of the linear search (SPEC C7)', () => {
       fc.property(disjoint, reservedRanges, sequence, (allowed, reserved, wants) =>
         run(most, allowed, reserved, wants),
       ),
-      { numRuns: 60 },
+      { numRuns: 30 },
     )
   })
 
@@ -270,7 +270,7 @@ describe('IOAS_MAP chooses the IOVA of the linear search (SPEC C7)', () => {
       fc.property(reservedRanges, sequence, (reserved, wants) =>
         run(0x200000, [], reserved, wants),
       ),
-      { numRuns: 60 },
+      { numRuns: 30 },
     )
   })
 })

@@ -27,7 +27,7 @@ describe.each(MODES)('address spaces against the model, accounting mode $name', 
         pair.compareRanges()
         pair.finish()
       }),
-      { numRuns: 60 },
+      { numRuns: 40 },
     )
   })
 })

@@ -11,9 +11,9 @@
 import { type NodeStore, SLOTS } from './range-tree-nodes.js'
 
 /** Fullest neighbour that is still given entries, and fullest result of joining two nodes. */
-const ROOMY = 24
+const ROOMY = 26
 /** Nodes with fewer entries look for a neighbour to join. */
-export const SPARSE = 8
+export const SPARSE = 12
 
 /**
  * Makes room for a new entry at `entry` of the full node `node`.

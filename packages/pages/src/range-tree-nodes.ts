@@ -202,11 +202,18 @@ export class NodeStore {
     this.finishMove(from, to, target, n)
   }
 
+  // Loops, because three calls of copyWithin cost more than a few entries do.
   private copy(entry: number, to: number, n: number): void {
     const pages = this.pages
-    pages.copyWithin(to, entry, entry + n)
-    pages.copyWithin(to + 32, entry + 32, entry + 32 + n)
-    pages.copyWithin(to + 64, entry + 64, entry + 64 + n)
+    const step = to > entry ? -1 : 1
+    const distance = to - entry
+    let from = to > entry ? entry + n - 1 : entry
+    for (let i = 0; i < n; i++) {
+      pages[from + distance] = pages[from]
+      pages[from + distance + 32] = pages[from + 32]
+      pages[from + distance + 64] = pages[from + 64]
+      from += step
+    }
   }
 
   // Counts and parents of the `n` entries that now begin at `entry` of `to`; the holes in front of them came

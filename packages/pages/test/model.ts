@@ -38,7 +38,7 @@ const MOST_ALIGNMENT = 0x200000n
 /** Bytes; no memory in one piece has as many. */
 const MOST_MEMORY = 0x100000n
 export const PROT_R = 1
-export const PROT_W = 2
+const PROT_W = 2
 
 export interface MapRequest {
   readonly isFixed: boolean

@@ -19,7 +19,7 @@ export interface Pick {
   readonly useFree: boolean
 }
 
-export type Memory = { readonly region: number | 'file'; readonly offset: number }
+type Memory = { readonly region: number | 'file'; readonly offset: number }
 
 export type Step =
   | { do: 'alloc' }

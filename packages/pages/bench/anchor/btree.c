@@ -8,7 +8,7 @@
 
 #include "areas.h"
 
-enum { SLOTS = 32, ROOMY = 24, SPARSE = 8, CHUNK = 64 };
+enum { SLOTS = 32, ROOMY = 26, SPARSE = 12, CHUNK = 64 };
 
 struct node {
   uint64_t hole; /* upper bound of the holes in front of the entries below */
