@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//
-// The rows of the area tree's benchmark on RangeTree: the same calls in the same order as anchor/workload.c makes on the
-// native structures, proven by a checksum. Addresses stay two words from the slot number on, as in an ioctl.
-
+/**
+ * The rows of the area tree's benchmark on RangeTree: the same calls in the same order as
+ * anchor/workload.c makes on the native structures, proven by a checksum. Addresses stay two words
+ * from the slot number on, as in an ioctl.
+ */
 /// <reference types="node" />
 import { RangeTree } from '../src/range-tree.js'
 
@@ -82,8 +83,8 @@ export class TreeWorkload {
     return 1
   }
 
-  // Each timed loop is a method of its own: a loop compiled in the midst of a longer method is thrown away when
-  // it ends.
+  // Each timed loop is a method of its own: a loop compiled in the midst of a longer method is
+  // thrown away when it ends.
 
   private insert(): number {
     const slots = Int32Array.from({ length: 2 * this.n }, (_, i) => i)
@@ -95,7 +96,8 @@ export class TreeWorkload {
     return ns
   }
 
-  // What the rows that need a random tree begin with, unless the row before left one: the same one for every seed.
+  // What the rows that need a random tree begin with, unless the row before left one: the same one
+  // for every seed.
   private prepare(): void {
     if (this.prepared === this.n) return
     const seed = this.word

@@ -10,7 +10,7 @@
 import type { Ucmd } from '@iommufd/core'
 import type { Task } from '@iommufd/host'
 import { iommu_ioas_change_process } from '@iommufd/uapi'
-import { ACCOUNT_MM, ACCOUNT_NONE, ACCOUNT_USER, charge, uncharge } from './account.js'
+import { ACCOUNT_NONE, ACCOUNT_USER, charge, uncharge } from './account.js'
 import { IommufdIoas } from './ioas.js'
 import { isOwner, type Owner } from './owners.js'
 import type { PagesTable } from './pages-table.js'
@@ -58,17 +58,17 @@ function moveCharges(table: PagesTable, moving: ReadonlySet<number>, task: Task)
   return 0
 }
 
-/** Charges `task` for all pages of each mode at once, as one limit check. */
+/** Charges `task` for all pages at once, as one limit check; a context has one mode for all. */
 function chargeNew(table: PagesTable, moving: ReadonlySet<number>, task: Task): number {
   const owner: Owner = { task, mm: task.mm, user: task.user, users: 0 }
-  const charged = [...moving].filter((pages) => movesCharge(table, pages, task))
-  const byUser = countPinned(table, charged, ACCOUNT_USER)
-  const rc = byUser > 0 ? charge(table.engine, owner, ACCOUNT_USER, byUser) : 0
-  if (rc < 0) return rc
-  const byMm = countPinned(table, charged, ACCOUNT_MM)
-  const mm = byMm > 0 ? charge(table.engine, owner, ACCOUNT_MM, byMm) : 0
-  if (mm < 0 && byUser > 0) uncharge(table.engine, owner, ACCOUNT_USER, byUser)
-  return mm
+  let mode = ACCOUNT_NONE
+  let npinned = 0
+  for (const pages of moving) {
+    if (!movesCharge(table, pages, task)) continue
+    mode = table.accountMode(pages)
+    npinned += table.pinned(pages)?.npinned ?? 0
+  }
+  return npinned > 0 ? charge(table.engine, owner, mode, npinned) : 0
 }
 
 /**
@@ -79,12 +79,4 @@ function movesCharge(table: PagesTable, pages: number, task: Task): boolean {
   const { mm, user } = table.owner(pages)
   const mode = table.accountMode(pages)
   return mode !== ACCOUNT_NONE && (mm !== task.mm || (mode === ACCOUNT_USER && user !== task.user))
-}
-
-function countPinned(table: PagesTable, charged: readonly number[], mode: number): number {
-  let npinned = 0
-  for (const pages of charged) {
-    if (table.accountMode(pages) === mode) npinned += table.pinned(pages)?.npinned ?? 0
-  }
-  return npinned
 }

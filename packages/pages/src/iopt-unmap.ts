@@ -12,8 +12,8 @@ import { unfillArea, viewArea } from './domain-fill.js'
 import type { IoPagetable } from './io-pagetable.js'
 import { ACCESS_HOLDS_AREA, AREA_PARTLY_COVERED } from './refusals.js'
 
-/** How often users are asked to let one area go. */
-const MAX_TRIES = 100
+/** How often users are asked to let one area go: once, and a hundred times again. */
+const MAX_TRIES = 101
 
 /** Unmaps the areas in [start, last]: 0, also when there are none, or a negative errno. */
 export function unmapRange(

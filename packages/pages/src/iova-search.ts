@@ -97,7 +97,8 @@ export class IovaSearch {
       if (!reserved.findHole(hi, lo, this.#lengthM1Hi, this.#lengthM1Lo)) return false
       hi = reserved.holeStartHi
       lo = reserved.holeStartLo
-      if (isAfter(hi, lo, lastHi, lastLo)) return false
+      // As in Linux: the last byte of a gap is never a start, not even for a single byte.
+      if (!isAfter(lastHi, lastLo, hi, lo)) return false
       if (isAfter(hi, lo, areas.holeLastHi, areas.holeLastLo)) continue
       const endsInAreas = isAfter(
         reserved.holeLastHi,
@@ -123,7 +124,8 @@ export class IovaSearch {
     if (carries && startHi === -1) return false
     const hi = carries ? (startHi + 1) | 0 : startHi
     const lo = aligned | this.#pageOffset
-    if (isAfter(hi, lo, lastHi, lastLo)) return false
+    // As in Linux: the last byte of a gap is never a start, not even for a single byte.
+    if (!isAfter(lastHi, lastLo, hi, lo)) return false
     if (!this.#isLongEnough(hi, lo, lastHi, lastLo)) return false
     this.iovaHi = hi
     this.iovaLo = lo

@@ -43,8 +43,7 @@ export function rwPages(
     const isCurrent = mm === table.engine.current?.mm && (flags & RW_SLOW_PATH) === 0
     const takesOn = (flags & RW_KTHREAD) !== 0 && mm.alive
     const insidePage = (startLo & (PAGE_SIZE - 1)) + length <= PAGE_SIZE
-    const isThread = (flags & RW_KTHREAD) !== 0
-    if (isCurrent || takesOn || (insidePage && mm.alive && !isThread)) {
+    if (isCurrent || takesOn || (insidePage && mm.alive)) {
       return rwUser(table, pages, mm, startHi, startLo, data, at, length, flags)
     }
   }

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-//
-// Keeping the nodes of a RangeTree well filled: what happens when an entry does not fit, and when a node has
-// become nearly empty. Leaves and inner nodes are treated alike.
-//
-// A full node first gives entries to a neighbour under the same parent, and splits only when both are nearly full:
-// trees built in random order stay above 80 % full (halving alone gives 69 %). A node that overflows at its end, as
-// in ascending insertion, is left nearly full. A node below a quarter joins a neighbour if both fit in three
-// quarters of a node, so that the next insertions do not split it again at once.
-
+/**
+ * Keeping the nodes of a RangeTree well filled: what happens when an entry does not fit, and when a
+ * node has become nearly empty. Leaves and inner nodes are treated alike.
+ *
+ * A full node first gives entries to a neighbour under the same parent, and splits only when both
+ * are nearly full: trees built in random order stay above 80 % full (halving alone gives 69 %). A
+ * node that overflows at its end, as in ascending insertion, is left nearly full. A node below
+ * three eighths joins a neighbour if both fit into one with room to spare, so that the next
+ * insertions do not split it again at once.
+ */
 import { type NodeStore, SLOTS } from './range-tree-nodes.js'
 
 /** Fullest neighbour that is still given entries, and fullest result of joining two nodes. */
@@ -51,8 +52,8 @@ function neighbour(nodes: NodeStore, node: number, other: number): number {
   return other >= 0 && words[nodes.upAt(other)] === words[nodes.upAt(node)] ? other : -1
 }
 
-// The place of slot `slot` counted through a node of `count` entries and the one to its right. Between the two the
-// new entry sorts below the separator, so it goes to the end of the left one.
+// The place of slot `slot` counted through a node of `count` entries and the one to its right.
+// Between the two the new entry sorts below the separator, so it goes to the end of the left one.
 function placeOf(
   nodes: NodeStore,
   left: number,
@@ -104,7 +105,9 @@ function writeChild(nodes: NodeStore, up: number, entry: number, child: number):
   nodes.words[nodes.upAt(child)] = up
 }
 
-/** Restores the shape after an entry of `node` was dropped. The tree as a whole must not be empty. */
+/**
+ * Restores the shape after an entry of `node` was dropped. The tree as a whole must not be empty.
+ */
 export function shrink(nodes: NodeStore, node: number): void {
   const words = nodes.words
   let up = words[nodes.upAt(node)]
@@ -135,8 +138,8 @@ function join(nodes: NodeStore, up: number, node: number): boolean {
   return false
 }
 
-// The addresses of a removed child fall to its left neighbour; those of a first child to the right one, which takes
-// over the separator.
+// The addresses of a removed child fall to its left neighbour; those of a first child to the right
+// one, which takes over the separator.
 function removeChild(nodes: NodeStore, up: number, child: number): void {
   const entry = nodes.entryOf(up, child)
   const first = nodes.firstOf(up)

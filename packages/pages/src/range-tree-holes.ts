@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-//
-// The search for free address space: each node of a RangeTree carries an upper bound of the holes in front of the
-// entries under it. The holes at the two ends of the address space do not count: a search looks at the hole it begins
-// in and at the one behind the last range by itself.
-//
-// A bound is a double holding bytes, rounded to nearest. Rounding keeps order, so `bound < wanted` (rounded the
-// same way) proves that nothing below fits; whether a hole really fits is decided on exact pages and offsets.
-// Inserting a range only makes holes smaller, except that a leaf's last entry may take over a hole which belonged
-// to the next leaf. Removing raises one path. A search that was led astray lowers the bounds it met, so
-// each raised bound misleads once: O(log n) amortised.
-
+/**
+ * The search for free address space: each node of a RangeTree carries an upper bound of the holes
+ * in front of the entries under it. The holes at the two ends of the address space do not count: a
+ * search looks at the hole it begins in and at the one behind the last range by itself.
+ *
+ * A bound is a double holding bytes, rounded to nearest. Rounding keeps order, so `bound < wanted`
+ * (rounded the same way) proves that nothing below fits; whether a hole really fits is decided on
+ * exact pages and offsets. Inserting a range only makes holes smaller, except that a leaf's last
+ * entry may take over a hole which belonged to the next leaf. Removing raises one path. A search
+ * that was led astray lowers the bounds it met, so each raised bound misleads once: O(log n)
+ * amortised.
+ */
 import type { NodeStore } from './range-tree-nodes.js'
 
 /** Raises the bounds above an entry of `leaf` to the hole in front of it. */
@@ -39,8 +40,8 @@ export function entryBefore(nodes: NodeStore, leaf: number, entry: number): numb
 }
 
 /**
- * The lowest leaf to the right of `leaf` that may have a hole of the wanted size in front of an entry, or -1.
- * Bounds of inner nodes found too high on the way are lowered.
+ * The lowest leaf to the right of `leaf` that may have a hole of the wanted size in front of an
+ * entry, or -1. Bounds of inner nodes found too high on the way are lowered.
  */
 export function nextLeafWithHole(nodes: NodeStore, leaf: number): number {
   const words = nodes.words
@@ -81,8 +82,8 @@ function lowerInnerBound(nodes: NodeStore, node: number): void {
 }
 
 /**
- * The first entry of `leaf` from `entry` on with a hole of the wanted size in front of it, or -1. Another entry
- * must precede. A leaf searched in whole without success gets its bound lowered.
+ * The first entry of `leaf` from `entry` on with a hole of the wanted size in front of it, or -1.
+ * Another entry must precede. A leaf searched in whole without success gets its bound lowered.
  */
 export function entryBehindHole(nodes: NodeStore, leaf: number, entry: number): number {
   const pages = nodes.pages

@@ -1,28 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
-//
-// The nodes of a RangeTree: one growable buffer of equal blocks with a free list.
-//
-// A block is 100 doubles: a head of 4 and 32 entries in three lanes. Leaves and inner nodes share the layout,
-// so that shifting, splitting and merging are written once; a block keeps everything about a node
-// together, so that a descent touches one memory page per level. A node is named by the index of its block in
-// `pages`, an entry by the index of its start there; the rest of an entry e is found from e alone:
-//
-//                                 in a leaf                               in an inner node
-//   pages[e]                      page number of the range's first byte   page number of the child's separator
-//   pages[lastAt(e)]              page number of the range's last byte    bound of the holes under the child
-//   words[valueAt(e)]             the value given to insert               the child
-//   words[offsetsAt(e)]           first offset | last offset << 12        offset of the separator
-//
-// A u64 address is a page number (exact as a double, below 2^52) and a byte offset below 4096. The last two
-// words move as one double; their high half is below 2^24, so it is never a NaN, whose bits an engine may alter.
-//
-// Invariants: entries are in ascending order; unused ones have the start Infinity; a child's separator is above
-// every start to its left and not above any start in it; the first separator of a node repeats the node's own
-// (0 at the left edge); nodes of one level are doubly linked; the bound of a node stands in the node and in
-// its parent and is never below the largest hole in front of an entry under it.
-//
-// The numbers of the layout appear only in the one-line accessors: a constant imported from a module costs a load
-// at each use, whereas a method this short is folded into its caller.
+/**
+ * The nodes of a RangeTree: one growable buffer of equal blocks with a free list.
+ *
+ * A block is 100 doubles: a head of 4 and 32 entries in three lanes. Leaves and inner nodes share
+ * the layout, so that shifting, splitting and merging are written once; a block keeps everything
+ * about a node together, so that a descent touches one memory page per level. A node is named by
+ * the index of its block in `pages`, an entry by the index of its start there; the rest of an entry
+ * e is found from e alone:
+ *
+ *                       in a leaf                           in an inner node
+ *   pages[e]            page of the range's first byte      page of the child's separator
+ *   pages[lastAt(e)]    page of the range's last byte       bound of the holes under the child
+ *   words[valueAt(e)]   the value given to insert           the child
+ *   words[offsetsAt(e)] first offset | last offset << 12    offset of the separator
+ *
+ * A u64 address is a page number (exact as a double, below 2^52) and a byte offset below 4096. The
+ * last two words move as one double; their high half is below 2^24, so it is never a NaN, whose
+ * bits an engine may alter.
+ *
+ * Invariants: entries are in ascending order; unused ones have the start Infinity; a child's
+ * separator is above every start to its left and not above any start in it; the first separator of
+ * a node repeats the node's own (0 at the left edge); nodes of one level are doubly linked; the
+ * bound of a node stands in the node and in its parent and is never below the largest hole in front
+ * of an entry under it.
+ *
+ * The numbers of the layout appear only in the one-line accessors: a constant imported from a
+ * module costs a load at each use, whereas a method this short is folded into its caller.
+ */
 
 /** Entries of a full node. */
 export const SLOTS = 32
@@ -30,7 +34,7 @@ export const SLOTS = 32
 export class NodeStore {
   /** The buffer as doubles. Replaced when it grows: never keep it across an allocation. */
   pages: Float64Array = new Float64Array(100)
-  /** The same buffer as words (little-endian, as every platform with a JavaScript engine of today). */
+  /** The same buffer as words, the low half of a double first: little-endian machines only. */
   words: Int32Array = new Int32Array(this.pages.buffer)
   root = 0
   /** The rightmost leaf. */
@@ -45,7 +49,9 @@ export class NodeStore {
     this.tail = this.root
   }
 
-  /** Index in `pages`: bytes of the largest hole that may lie in front of an entry under the node. */
+  /**
+   * Index in `pages`: bytes of the largest hole that may lie in front of an entry under the node.
+   */
   holeAt(node: number): number {
     return node
   }
@@ -138,7 +144,7 @@ export class NodeStore {
     this.tail = this.root
   }
 
-  // Doubling while small; a large tree grows by a quarter, so that what it holds stays near what it uses.
+  // Doubling while small; by less when large, so that what is held stays near what is used.
   private grow(): void {
     const nodes = this.end / 100
     const more = nodes < 16 ? nodes : (nodes * 3) >> 4
@@ -156,7 +162,9 @@ export class NodeStore {
     return entry
   }
 
-  /** Shifts the entries from `entry` up by one and counts the new entry, which the caller writes. */
+  /**
+   * Shifts the entries from `entry` up by one and counts the new entry, which the caller writes.
+   */
   open(node: number, entry: number): void {
     const pages = this.pages
     const count = this.words[this.countAt(node)]
@@ -202,22 +210,15 @@ export class NodeStore {
     this.finishMove(from, to, target, n)
   }
 
-  // Loops, because three calls of copyWithin cost more than a few entries do.
   private copy(entry: number, to: number, n: number): void {
     const pages = this.pages
-    const step = to > entry ? -1 : 1
-    const distance = to - entry
-    let from = to > entry ? entry + n - 1 : entry
-    for (let i = 0; i < n; i++) {
-      pages[from + distance] = pages[from]
-      pages[from + distance + 32] = pages[from + 32]
-      pages[from + distance + 64] = pages[from + 64]
-      from += step
-    }
+    pages.copyWithin(to, entry, entry + n)
+    pages.copyWithin(to + 32, entry + 32, entry + 32 + n)
+    pages.copyWithin(to + 64, entry + 64, entry + 64 + n)
   }
 
-  // Counts and parents of the `n` entries that now begin at `entry` of `to`; the holes in front of them came
-  // along, so the bound of `to` must cover that of `from`.
+  // Counts and parents of the `n` entries that now begin at `entry` of `to`; the holes in front of
+  // them came along, so the bound of `to` must cover that of `from`.
   private finishMove(from: number, to: number, entry: number, n: number): void {
     const words = this.words
     words[this.countAt(from)] -= n

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//
-// RangeTree against a sorted list of bigint ranges, over the whole u64 space, with the addresses drawn near the
-// places where words, pages and the space itself end; and its structure, checked after each step.
-
+/**
+ * RangeTree against a sorted list of bigint ranges, over the whole u64 space, with the addresses
+ * drawn near the places where words, pages and the space itself end; and its structure, checked
+ * after each step.
+ */
 import { EEXIST } from '@iommufd/uapi'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
@@ -86,7 +87,10 @@ function must(condition: boolean, what: string): asserts condition {
   if (!condition) throw new Error(`wrong: ${what}`)
 }
 
-/** Every invariant named at the head of range-tree-nodes.ts. Returns the number of nodes on each level. */
+/**
+ * Every invariant named at the head of range-tree-nodes.ts. Returns the number of nodes on each
+ * level.
+ */
 function checkStructure(tree: RangeTree): number[] {
   const levels: number[][] = []
   const seen: { last: bigint | undefined } = { last: undefined }
@@ -109,7 +113,10 @@ function checkLinks({ nodes }: RangeTree, level: number[]): void {
 const keyOf = ({ nodes }: RangeTree, entry: number): bigint =>
   (BigInt(nodes.pages[entry]) << 12n) | BigInt(nodes.offset(entry))
 
-/** Checks the node, whose keys must lie in [low, high); returns the largest hole in front of an entry below it. */
+/**
+ * Checks the node, whose keys must lie in [low, high); returns the largest hole in front of an
+ * entry below it.
+ */
 function checkNode(
   tree: RangeTree,
   levels: number[][],
@@ -145,6 +152,7 @@ function checkNode(
       must(entry > first || start === low, 'first separator')
       must(words[nodes.levelAt(child)] === level - 1, 'level')
       must(pages[nodes.lastAt(entry)] === pages[nodes.holeAt(child)], 'bound in the parent')
+      must(pages[nodes.holeAt(node)] >= pages[nodes.holeAt(child)], 'bound below a child')
       below = checkNode(tree, levels, seen, child, node, start, end)
     }
     if (below > hole) hole = below
@@ -177,7 +185,10 @@ const lengthM1: fc.Arbitrary<bigint> = fc.oneof(
   { weight: 1, arbitrary: fc.bigInt(0n, U64_MAX) },
 )
 
-/** One step; `pick` chooses among the ranges present, so that steps hit neighbours of what is stored. */
+/**
+ * One step; `pick` chooses among the ranges present, so that steps hit neighbours of what is
+ * stored.
+ */
 const step = fc.record({
   op: fc.constantFrom(
     'insert',
@@ -292,7 +303,10 @@ describe('RangeTree against a sorted list', () => {
   })
 })
 
-/** Ranges around 2^63 coming and going: at most one in each slot of 5 pages, sometimes touching the next slot's. */
+/**
+ * Ranges around 2^63 coming and going: at most one in each slot of 5 pages, sometimes touching the
+ * next slot's.
+ */
 class Churn {
   readonly tree: RangeTree = new RangeTree()
   readonly list: RangeList = new RangeList()
@@ -326,7 +340,10 @@ class Churn {
     this.tree.remove(this.tree.at(hi(range.last), lo(range.last)))
   }
 
-  /** Drops the ranges that begin in the slots from `slot` to `end`, by walking up as an unmap of a large range does. */
+  /**
+   * Drops the ranges that begin in the slots from `slot` to `end`, by walking up as an unmap of a
+   * large range does.
+   */
   dropRun(slot: number, end: number): void {
     const low = this.startOf(slot) - 1n
     const high = this.startOf(end) - 1n
@@ -439,7 +456,7 @@ describe('RangeTree memory', () => {
     expect(fill([0]).bytes).toBeLessThan(2048)
   })
 
-  it('fills leaves to 90 % in ascending order, at 32 bytes per range with what growing holds ready', () => {
+  it('fills leaves to 90 % in ascending order, at 32 bytes per range', () => {
     const tree = fill(slots)
     expect(leafFill(tree)).toBeGreaterThan(0.9)
     expect(tree.bytes / tree.size).toBeLessThan(32)

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-//
-// Disjoint ranges of bytes over the whole u64 address space, each with an int32 value: the areas of an
-// io_pagetable, and its allowed and reserved ranges.
-//
-// Invariants: ranges never overlap; `last` is inclusive, and `last + 1` is formed only where another byte is
-// known to follow, so a range may end at 2^64 - 1 or be the whole space. Addresses and lengths
-// come as two int32 words and positions are int32: no call carries a double, so no operation allocates
-// (a tree that grows gets a new buffer).
-//
-// The shape is a B+tree of 32 entries per node (range-tree-nodes.ts, -balance.ts); range-tree-holes.ts
-// finds free space.
-
+/**
+ * Disjoint ranges of bytes over the whole u64 address space, each with an int32 value: the areas of
+ * an io_pagetable, and its allowed and reserved ranges.
+ *
+ * Invariants: ranges never overlap; `last` is inclusive, and `last + 1` is formed only where
+ * another byte is known to follow, so a range may end at 2^64 - 1 or be the whole space. Addresses
+ * and lengths come as two int32 words and positions are int32: no call carries a double, so no
+ * operation allocates (a tree that grows gets a new buffer).
+ *
+ * The shape is a B+tree of 32 entries per node (range-tree-nodes.ts, -balance.ts);
+ * range-tree-holes.ts finds free space.
+ */
 import { EEXIST } from '@iommufd/uapi'
 import { makeRoom, SPARSE, shrink } from './range-tree-balance.js'
 import { entryBefore, entryBehindHole, nextLeafWithHole, raiseBounds } from './range-tree-holes.js'
@@ -19,8 +19,8 @@ import { NodeStore, SLOTS } from './range-tree-nodes.js'
 /**
  * An ordered set of disjoint ranges [start, last] of u64 addresses.
  *
- * Positions are int32 handles of ranges, valid until the next insert, remove or clear; -1 means none.
- * `hi` and `lo` are the halves of a u64; negative numbers stand for their bit patterns.
+ * Positions are int32 handles of ranges, valid until the next insert, remove or clear; -1 means
+ * none. `hi` and `lo` are the halves of a u64; negative numbers stand for their bit patterns.
  *
  * @example
  * ```ts
@@ -149,8 +149,8 @@ export class RangeTree {
     nodes.pages[nodes.lastAt(entry)] = (lastHi >>> 0) * 0x100000 + (lastLo >>> 12)
     nodes.words[nodes.offsetsAt(entry)] = (startLo & 4095) | ((lastLo & 4095) << 12)
     nodes.words[nodes.valueAt(entry)] = value
-    // The hole in front of a leaf's last range may have belonged to the next leaf until now, and the hole behind the
-    // first range of all was in front of none.
+    // The hole in front of a leaf's last range may have belonged to the next leaf until now, and
+    // the hole behind the first range of all was in front of none.
     const last = nodes.firstOf(leaf) + nodes.words[nodes.countAt(leaf)] - 1
     if (entry === last) raiseBounds(nodes, leaf, entry)
     else if (before < 0) raiseBounds(nodes, leaf, entry + 1)
@@ -182,8 +182,8 @@ export class RangeTree {
   }
 
   /**
-   * Finds the lowest hole (a maximal run of bytes in no range, clipped at the bottom to `from`) of at least
-   * lengthM1 + 1 bytes. true: it is in holeStartHi/Lo, holeLastHi/Lo.
+   * Finds the lowest hole (a maximal run of bytes in no range, clipped at the bottom to `from`) of
+   * at least lengthM1 + 1 bytes. true: it is in holeStartHi/Lo, holeLastHi/Lo.
    */
   findHole(fromHi: number, fromLo: number, lengthM1Hi: number, lengthM1Lo: number): boolean {
     const place = this.locate(fromHi, fromLo)
@@ -249,8 +249,9 @@ export class RangeTree {
     this.holeLastHi = lo === 0 ? (hi - 1) | 0 : hi
   }
 
-  // Whether the hole has lengthM1 + 1 bytes. A hole is empty if its end is the byte before its start; only the
-  // range that follows at once makes it so, and then a range in front or address 0 precedes.
+  // Whether the hole has lengthM1 + 1 bytes. A hole is empty if its end is the byte before its
+  // start; only the range that follows at once makes it so, and then a range in front or address 0
+  // precedes.
   private holeFits(lengthM1Hi: number, lengthM1Lo: number): boolean {
     const lo = (this.holeLastLo >>> 0) - (this.holeStartLo >>> 0)
     const hi = (this.holeLastHi >>> 0) - (this.holeStartHi >>> 0) - (lo < 0 ? 1 : 0)
@@ -282,9 +283,10 @@ export class RangeTree {
 
   // The one descent: the place in a leaf behind all entries that start at or below the address.
   //
-  // In each node the entries with `start <= page` are counted, first every fourth and then the three between, and
-  // Number(boolean) compiles to an instruction without a branch: halving the interval costs a mispredicted branch
-  // per two steps, and its loads wait for each other. Unused entries (Infinity) do not count.
+  // In each node the entries with `start <= page` are counted, first every fourth and then the
+  // three between, and Number(boolean) compiles to an instruction without a branch: halving the
+  // interval costs a mispredicted branch per two steps, and its loads wait for each other. Unused
+  // entries (Infinity) do not count.
   private locate(hi: number, lo: number): number {
     const nodes = this.nodes
     const pages = nodes.pages
@@ -312,7 +314,8 @@ export class RangeTree {
         Number(pages[entry + 1] <= page) +
         Number(pages[entry + 2] <= page) +
         Number(pages[entry + 3] <= page)
-      // This is the last entry that starts in the page or below, or the first of all; step back inside the page.
+      // This is the last entry that starts in the page or below, or the first of all; step back
+      // inside the page.
       while (entry >= first && pages[entry] === page && nodes.offset(entry) > offset) entry--
       if (words[nodes.levelAt(node)] === 0) return pages[first] > page ? first : entry + 1
       node = words[nodes.valueAt(entry)]

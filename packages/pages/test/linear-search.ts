@@ -46,7 +46,8 @@ function fit({ start, last }: Range, wanted: Wanted): bigint | undefined {
   const { length, alignment, pageOffset } = wanted
   const aligned = ((start + alignment - 1n) / alignment) * alignment
   const iova = aligned | pageOffset
-  if (iova > last || last - iova + 1n < length) return undefined
+  // The last byte of a gap is never a start in Linux.
+  if (iova >= last || last - iova + 1n < length) return undefined
   return iova
 }
 

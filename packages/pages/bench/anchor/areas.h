@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a native anchor offers to the workloads: a set of disjoint ranges [start, last] of u64 addresses.
+// What a native anchor offers to the workloads: a set of disjoint ranges [start, last] of u64
+// addresses.
 
 #include <stdbool.h>
 #include <stddef.h>

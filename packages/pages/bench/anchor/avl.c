@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The anchor in the shape of a kernel: a balanced binary interval tree (AVL, each node with the highest last
-// of its subtree), one record of 192 bytes per area from a slab with a free list, and holes
-// found by walking the areas in order from the first one that matters.
+// The anchor in the shape of a kernel: a balanced binary interval tree (AVL, each node with the
+// highest last of its subtree), one record of 192 bytes per area from a slab with a free list, and
+// holes found by walking the areas in order from the first one that matters.
 //
-// As a kernel does, inserting first asks for an overlap and then descends again to link the record, and a
-// new record is cleared (its first 136 bytes, the fields of an area).
+// As a kernel does, inserting first asks for an overlap and then descends again to link the record,
+// and a new record is cleared (its first 136 bytes, the fields of an area).
 
 #include <stdlib.h>
 #include <string.h>
@@ -84,7 +84,9 @@ static struct area *rotate(struct area *a, int side) {
   return b;
 }
 
-/** Restores heights and lasts from `a` upwards, as far as anything changes but at least up to `far`. */
+/**
+ * Restores heights and lasts from `a` upwards, as far as anything changes but at least up to `far`.
+ */
 static void rebalance(struct area *a, const struct area *far) {
   while (a) {
     int old_height = a->height;

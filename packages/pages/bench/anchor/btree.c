@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The anchor "C limit": the structure of src/range-tree*.ts, decision for decision, as one would write it in C: u64
-// addresses, pointers, memmove. What it costs is what the design costs without a JavaScript engine.
+// The anchor "C limit": the structure of src/range-tree*.ts, decision for decision, as one would
+// write it in C: u64 addresses, pointers, memmove. What it costs is what the design costs without a
+// JavaScript engine.
 
 #include <stdlib.h>
 #include <string.h>
@@ -220,8 +221,8 @@ static void shrink(struct node *node) {
   }
 }
 
-// Counts as the TypeScript does, without branches: every fourth start, then the three between. Unused starts are
-// UINT64_MAX, which an address may be too: hence the minimum.
+// Counts as the TypeScript does, without branches: every fourth start, then the three between.
+// Unused starts are UINT64_MAX, which an address may be too: hence the minimum.
 static int count_up_to(const struct node *node, uint64_t address) {
   const uint64_t *s = node->start;
   int low = 0;
@@ -343,7 +344,10 @@ static struct node *next_leaf_with_hole(struct node *child, uint64_t length) {
   }
 }
 
-/** The first entry from `slot` on with `length` bytes free in front of it, or SLOTS; `last` is the last before. */
+/**
+ * The first entry from `slot` on with `length` bytes free in front of it, or SLOTS; `last` is the
+ * last before.
+ */
 static int slot_behind_hole(struct node *leaf, int slot, uint64_t length, uint64_t *last) {
   int at = slot;
   struct node *node = before(leaf, &at);

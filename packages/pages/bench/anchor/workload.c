@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The native side of the area tree's benchmark: reads "ROW N OPS SEED" lines, runs that row on the structure this
-// program is linked with, and answers one line of JSON with nanoseconds per operation, the bytes in use and a checksum,
-// which must equal that of the TypeScript side. Each row here has its twin in ../workload.ts.
+// The native side of the area tree's benchmark: reads "ROW N OPS SEED" lines, runs that row on the
+// structure this program is linked with, and answers one line of JSON with nanoseconds per
+// operation, the bytes in use and a checksum, which must equal that of the TypeScript side. Each
+// row here has its twin in ../workload.ts.
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,7 +64,8 @@ static double row_insert(void) {
   return t / n;
 }
 
-// What the rows that need a random tree begin with, unless the row before left one: the same one for every seed.
+// What the rows that need a random tree begin with, unless the row before left one: the same one
+// for every seed.
 static void prepare(void) {
   if (prepared == n) return;
   uint32_t seed = word;
@@ -128,8 +130,8 @@ static uint64_t map_anywhere(void) {
   return start;
 }
 
-// n areas with a page between; 64 areas of two pages lie behind, and in each cycle a random one of these goes
-// and another is put into the lowest hole that is large enough.
+// n areas with a page between; 64 areas of two pages lie behind, and in each cycle a random one of
+// these goes and another is put into the lowest hole that is large enough.
 static double row_automatic(void) {
   uint64_t held[OUTSTANDING];
   row_ascending();
