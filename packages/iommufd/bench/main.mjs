@@ -85,8 +85,19 @@ async function treeRows() {
       if (native === undefined) continue
       if (row === 'automatic' && i === 0 && n > 1e5) continue
       const theirOps = row === 'automatic' && i === 0 ? Math.min(ops, 2e7 / n) : ops
-      const theirs = async (round) => (await native.run(row, n, theirOps, round + 1)).ns
-      const ours = (round) => workload.run(row, n, ops, round + 1).ns
+      let check
+      const theirs = async (round) => {
+        const sample = await native.run(row, n, theirOps, round + 1)
+        check = theirOps === ops ? sample.check : undefined
+        return sample.ns
+      }
+      const ours = (round) => {
+        const sample = workload.run(row, n, ops, round + 1)
+        if (check !== undefined && check !== sample.check) {
+          throw new Error(`${name}: the native side computed something else`)
+        }
+        return sample.ns
+      }
       const slow = row === 'insert' || n >= 1e6 ? Math.min(rounds, 5) : rounds
       report({ name, anchor, target: targets[i], ...(await compare(slow, ours, theirs)) })
     }
@@ -112,6 +123,7 @@ const TREE = [
   ['insert', 1e5, 100_000, [undefined, undefined]],
   ['automatic', 1e3, 100_000, ['0.3x', undefined]],
   ['automatic', 1e5, 100_000, ['0.002x', undefined]],
+  ['search', 1e5, 1, [undefined, undefined]],
 ]
 
 /** Rows of whole calls. */

@@ -39,6 +39,14 @@ export function entryBefore(nodes: NodeStore, leaf: number, entry: number): numb
   return left < 0 ? -1 : nodes.firstOf(left) + nodes.words[nodes.countAt(left)] - 1
 }
 
+/** The entry at a place in `leaf`, which may be behind its last entry; -1 if there is none. */
+export function entryBehind(nodes: NodeStore, leaf: number, entry: number): number {
+  const words = nodes.words
+  if (entry < nodes.firstOf(leaf) + words[nodes.countAt(leaf)]) return entry
+  const right = words[nodes.nextAt(leaf)]
+  return right < 0 ? -1 : nodes.firstOf(right)
+}
+
 /**
  * The lowest leaf to the right of `leaf` that may have a hole of the wanted size in front of an
  * entry, or -1. Bounds of inner nodes found too high on the way are lowered.

@@ -132,16 +132,19 @@ export class NodeStore {
     this.freeList = node
   }
 
-  /** Forgets everything, and gives the memory back if there was much of it. */
+  /** Forgets everything. */
   reset(): void {
-    if (this.end > 6400) {
-      this.pages = new Float64Array(100)
-      this.words = new Int32Array(this.pages.buffer)
-    }
     this.end = 0
     this.freeList = -1
     this.root = this.allocate(0)
     this.tail = this.root
+  }
+
+  /** Gives the memory back if there is much of it. Only for a tree about to be reset. */
+  giveBack(): void {
+    if (this.pages.length <= 6400) return
+    this.pages = new Float64Array(100)
+    this.words = new Int32Array(this.pages.buffer)
   }
 
   // Doubling while small; by less when large, so that what is held stays near what is used.

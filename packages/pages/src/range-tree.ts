@@ -13,7 +13,13 @@
  */
 import { EEXIST } from '@iommufd/uapi'
 import { makeRoom, SPARSE, shrink } from './range-tree-balance.js'
-import { entryBefore, entryBehindHole, nextLeafWithHole, raiseBounds } from './range-tree-holes.js'
+import {
+  entryBefore,
+  entryBehind,
+  entryBehindHole,
+  nextLeafWithHole,
+  raiseBounds,
+} from './range-tree-holes.js'
 import { NodeStore, SLOTS } from './range-tree-nodes.js'
 
 /**
@@ -52,7 +58,7 @@ export class RangeTree {
     return this.nodes.bytes
   }
 
-  /** Removes every range. */
+  /** Removes every range, keeping the memory for those to come. */
   clear(): void {
     this.nodes.reset()
     this.ranges = 0
@@ -68,7 +74,9 @@ export class RangeTree {
   from(hi: number, lo: number): number {
     const place = this.locate(hi, lo)
     const position = this.previous(place)
-    return position >= 0 && this.reaches(position, hi, lo) ? position : this.atOrBehind(place)
+    return position >= 0 && this.reaches(position, hi, lo)
+      ? position
+      : entryBehind(this.nodes, this.nodes.nodeOf(place), place)
   }
 
   /** The lowest range. */
@@ -77,7 +85,7 @@ export class RangeTree {
   }
 
   next(position: number): number {
-    return this.atOrBehind(position + 1)
+    return entryBehind(this.nodes, this.nodes.nodeOf(position), position + 1)
   }
 
   previous(position: number): number {
@@ -134,19 +142,29 @@ export class RangeTree {
    */
   insert(startHi: number, startLo: number, lastHi: number, lastLo: number, value: number): number {
     const nodes = this.nodes
+    const startPage = (startHi >>> 0) * 0x100000 + (startLo >>> 12)
+    const lastPage = (lastHi >>> 0) * 0x100000 + (lastLo >>> 12)
     let entry = this.locate(startHi, startLo)
     let leaf = nodes.nodeOf(entry)
     const before = entryBefore(nodes, leaf, entry)
-    if (before >= 0 && this.reaches(before, startHi, startLo)) return -EEXIST
-    const behind = this.atOrBehind(entry)
-    if (behind >= 0 && !this.startsAbove(behind, lastHi, lastLo)) return -EEXIST
+    if (before >= 0) {
+      const page = nodes.pages[nodes.lastAt(before)]
+      if (page > startPage) return -EEXIST
+      if (page === startPage && nodes.lastOffset(before) >= (startLo & 4095)) return -EEXIST
+    }
+    const behind = entryBehind(nodes, leaf, entry)
+    if (behind >= 0) {
+      const page = nodes.pages[behind]
+      if (page < lastPage) return -EEXIST
+      if (page === lastPage && nodes.offset(behind) <= (lastLo & 4095)) return -EEXIST
+    }
     if (nodes.words[nodes.countAt(leaf)] === SLOTS) {
       entry = makeRoom(nodes, leaf, entry)
       leaf = nodes.nodeOf(entry)
     }
     nodes.open(leaf, entry)
-    nodes.pages[entry] = (startHi >>> 0) * 0x100000 + (startLo >>> 12)
-    nodes.pages[nodes.lastAt(entry)] = (lastHi >>> 0) * 0x100000 + (lastLo >>> 12)
+    nodes.pages[entry] = startPage
+    nodes.pages[nodes.lastAt(entry)] = lastPage
     nodes.words[nodes.offsetsAt(entry)] = (startLo & 4095) | ((lastLo & 4095) << 12)
     nodes.words[nodes.valueAt(entry)] = value
     // The hole in front of a leaf's last range may have belonged to the next leaf until now, and
@@ -165,6 +183,7 @@ export class RangeTree {
     nodes.close(leaf, position)
     this.ranges--
     if (this.ranges === 0) {
+      nodes.giveBack()
       nodes.reset()
       return
     }
@@ -176,7 +195,7 @@ export class RangeTree {
       if (next >= 0) raiseBounds(nodes, next, nodes.firstOf(next))
       return
     }
-    const behind = this.atOrBehind(position)
+    const behind = entryBehind(nodes, leaf, position)
     if (behind >= 0) raiseBounds(nodes, nodes.nodeOf(behind), behind)
     if (count < SPARSE) shrink(nodes, leaf)
   }
@@ -191,7 +210,7 @@ export class RangeTree {
     this.holeStartHi = fromHi | 0
     this.holeStartLo = fromLo | 0
     if (before >= 0 && this.reaches(before, fromHi, fromLo) && !this.startHole(before)) return false
-    const behind = this.atOrBehind(place)
+    const behind = entryBehind(this.nodes, this.nodes.nodeOf(place), place)
     this.endHole(behind)
     if (this.holeFits(lengthM1Hi, lengthM1Lo)) return true
     if (behind < 0) return false
@@ -259,26 +278,11 @@ export class RangeTree {
     return hi > wantedHi || (hi === wantedHi && lo >>> 0 >= lengthM1Lo >>> 0)
   }
 
-  // The position at a place, which may be behind the last entry of its leaf.
-  private atOrBehind(place: number): number {
-    const nodes = this.nodes
-    const leaf = nodes.nodeOf(place)
-    if (place < nodes.firstOf(leaf) + nodes.words[nodes.countAt(leaf)]) return place
-    const next = nodes.words[nodes.nextAt(leaf)]
-    return next < 0 ? -1 : nodes.firstOf(next)
-  }
-
   // Whether the range ends at or above the address.
   private reaches(position: number, hi: number, lo: number): boolean {
     const last = this.nodes.pages[this.nodes.lastAt(position)]
     const page = (hi >>> 0) * 0x100000 + (lo >>> 12)
     return last > page || (last === page && this.lastOffset(position) >= (lo & 4095))
-  }
-
-  private startsAbove(position: number, hi: number, lo: number): boolean {
-    const start = this.nodes.pages[position]
-    const page = (hi >>> 0) * 0x100000 + (lo >>> 12)
-    return start > page || (start === page && this.startOffset(position) > (lo & 4095))
   }
 
   // The one descent: the place in a leaf behind all entries that start at or below the address.
