@@ -101,7 +101,7 @@ async function treeRows() {
       const slow = row === 'insert' || n >= 1e6 ? Math.min(rounds, 5) : rounds
       report({ name, anchor, target: targets[i], ...(await compare(slow, ours, theirs)) })
     }
-    if (row !== 'insert')
+    if (row !== 'insert' && row !== 'search')
       report({
         name,
         ns: time((k) => workload.run(row, n, k, 1), ops),
