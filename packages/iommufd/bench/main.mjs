@@ -56,7 +56,7 @@ const wanted = (name) => name.includes(options.only)
 
 /** Rows of the range tree against the same structure in C, and against one balanced binary tree node per area. */
 async function treeRows() {
-  const outfile = here('../dist/.bench-workload.mjs')
+  const outfile = here('../node_modules/.cache/bench-workload.mjs')
   const entryPoints = [here('../../pages/bench/workload.ts')]
   await build({
     entryPoints,
