@@ -132,9 +132,11 @@ export class Ucmd {
    * first that is not zero (E2BIG) or cannot be read (EFAULT) decides.
    */
   #checkTail(size: number): number {
-    const refusals = this.ctx.engine.refusals
+    const { engine } = this.ctx
+    const { refusals } = engine
     let at = size
     while (at < this.userSize) {
+      if (engine.faults.hit()) return engine.injectFault()
       const lo = (this.argLo >>> 0) + at
       const hi = this.argHi + (lo > 0xffffffff ? 1 : 0)
       const chunk = Math.min(this.userSize - at, TAIL_CHUNK - (lo % TAIL_CHUNK))
