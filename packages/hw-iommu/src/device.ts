@@ -5,8 +5,11 @@
  * Invariant: `ops` and `group` are set together, from `Iommu.addDevice` to `Iommu.removeDevice`.
  * Drivers keep what they know of a device in a class of their own that extends this one.
  */
-import type { IommuOps } from './driver.js'
+import type { IommuOps, IommuResvRegion } from './driver.js'
 import type { IommuGroup } from './iommu-group.js'
+
+/** The PASID that stands for DMA without one. */
+export const IOMMU_NO_PASID = 0
 
 export interface DeviceOptions {
   /**
@@ -23,6 +26,11 @@ export class Device {
   ops: IommuOps | undefined
   /** Devices that its IOMMU cannot tell apart from it. */
   group: IommuGroup | undefined
+  /**
+   * The device can mark its DMA with PASIDs below this number; 0: with none. Known before its driver
+   * has taken it.
+   */
+  maxPasids = 0
 
   constructor(name: string, options: DeviceOptions = {}) {
     this.name = name
@@ -32,5 +40,10 @@ export class Device {
   /** Whether its IOMMU has the capability, IOMMU_CAP_*. */
   iommuCapable(cap: number): boolean {
     return this.ops?.capable(this, cap) ?? false
+  }
+
+  /** The IOVAs that it reserves. */
+  get resvRegions(): readonly IommuResvRegion[] {
+    return this.ops?.getResvRegions?.(this) ?? []
   }
 }

@@ -7,9 +7,11 @@
  * which a driver must accept, and unmapping takes exactly what was mapped. A driver that wants its
  * refusals explained records a site with `refusals.refuse`; otherwise one is recorded for it.
  */
-import type { IommuDomain } from '@iommufd/pages'
 import type { Device } from './device.js'
 import type { IommuGroup } from './iommu-group.js'
+import type { Iotlb } from './iotlb.js'
+import type { IotlbGather } from './iotlb-gather.js'
+import type { Translation } from './translation.js'
 import type { UserData } from './user-data.js'
 
 /** DMA of the device is coherent with the caches, as every mapping of iommufd asks. */
@@ -54,23 +56,87 @@ export interface AttachableDomain {
    * negative errno and it still uses `old`. -EINVAL says that domain and device do not fit.
    */
   attachDev(dev: Device, old: AttachableDomain | undefined): number
-  /** Nobody uses the domain any more. */
+  /**
+   * As attachDev, for the DMA that the device marks with `pasid`, which is at least 1 and below the
+   * device's `maxPasids`; `old` undefined: it was blocked. On the blocked domain, whose part it is to
+   * detach, it must succeed. Where it or the blocked domain's is missing, PASIDs are refused.
+   */
+  setDevPasid?(dev: Device, pasid: number, old: AttachableDomain | undefined): number
+  /** Nobody uses the domain any more; one-to-one and interrupt pages may be mapped still. */
   free?(): void
 }
 
+/** Which pages were written, for domains that can tell (IOMMU_CAP_DIRTY_TRACKING). */
+export interface DirtyOps {
+  /** Begins or ends recording: 0 or a negative errno. */
+  setDirtyTracking(enable: boolean): number
+  /**
+   * Reports the pages of `bytes` bytes from the IOVA on that were written since they were last
+   * cleared, each with its first IOVA and the lg2 of its bytes, and clears them unless `noClear`;
+   * what is cleared is added to the gather. 0 or a negative errno.
+   */
+  readAndClearDirty(
+    iovaHi: number,
+    iovaLo: number,
+    bytes: number,
+    noClear: boolean,
+    gather: IotlbGather,
+    report: (iovaHi: number, iovaLo: number, lg2: number) => void,
+  ): number
+}
+
 /** A page table that iommufd fills. */
-export interface PagingDomain extends AttachableDomain, IommuDomain {
+export interface PagingDomain extends AttachableDomain {
   readonly type: 'paging'
+  /** Smallest page that the table can map, in bytes: a power of two. */
+  readonly minPageSize: number
   /** Page sizes that the table can have, as bits: bit n for 2^n bytes. High and low word. */
   readonly pageSizesHi: number
   readonly pageSizesLo: number
+  /** First IOVA that can be mapped. */
+  readonly apertureStartHi: number
+  readonly apertureStartLo: number
+  /** Last IOVA that can be mapped. */
+  readonly apertureLastHi: number
+  readonly apertureLastLo: number
+  /**
+   * Maps `bytes` bytes at the IOVA: from byte `offset` of frame `frames[at]` on, then of
+   * `frames[at + 1]`, …, 4 KiB each. `prot` is AREA_READ | AREA_WRITE. Without `largePages` no page
+   * is larger than 4 KiB. 0, or a negative errno and nothing of it is mapped.
+   */
+  map(
+    iovaHi: number,
+    iovaLo: number,
+    frames: Uint32Array,
+    at: number,
+    offset: number,
+    bytes: number,
+    prot: number,
+    largePages: boolean,
+  ): number
+  /**
+   * Unmaps `bytes` bytes at the IOVA, which begin and end where pages do and are all mapped, without
+   * allocating, and adds what IOTLBs may remember to the gather: the bytes unmapped, all of them.
+   */
+  unmap(iovaHi: number, iovaLo: number, bytes: number, gather: IotlbGather): number
+  /** Whether the IOVA is mapped; then `out` says where to. As the hardware walks, without IOTLB. */
+  translate(iovaHi: number, iovaLo: number, out: Translation): boolean
+  /** Makes the hardware see what was mapped, where it may remember that nothing was. */
+  iotlbSyncMap?(iovaHi: number, iovaLo: number, bytes: number): void
+  /** Makes the IOTLBs forget what was gathered; memory is given back after this. */
+  iotlbSync?(gather: IotlbGather): void
+  /** Makes the IOTLBs forget the domain. */
+  flushIotlbAll?(): void
+  /** What the IOMMU remembers of the domain; without it, every access of a device walks. */
+  readonly iotlb?: Iotlb
+  readonly dirtyOps?: DirtyOps
+  /** A device writes to the IOVA, which is mapped: the hardware marks the page, where it tracks. */
+  markDirty?(iovaHi: number, iovaLo: number): void
   /**
    * Makes all accesses coherent, asked for before anything is mapped, of drivers with
    * IOMMU_CAP_ENFORCE_CACHE_COHERENCY: whether it can.
    */
   enforceCacheCoherency?(): boolean
-  /** The physical address, in bytes, that the IOVA is mapped to; -1 when it is not mapped. */
-  iovaToPhys(iovaHi: number, iovaLo: number): number
 }
 
 /** A page table of a guest, whose addresses are translated again by a paging domain. */

@@ -95,6 +95,7 @@ function allocNested(
   const domain = ops.domainAllocNested(dev, parent.domain, driverFlags, userData)
   if (typeof domain === 'number') return refuseForDriver(engine, ops, domain)
   const hwpt = new IommufdHwptNested(parent, domain)
+  hwpt.allowsPasids = (flags & IOMMU_HWPT_ALLOC_PASID) !== 0
   objects.reserve(hwpt)
   return hwpt
 }

@@ -49,6 +49,7 @@ export function allocPaging(
   if (typeof domain === 'number') return refuseForDriver(ctx.engine, idev.ops, domain)
   const isNestParent = (flags & IOMMU_HWPT_ALLOC_NEST_PARENT) !== 0
   const hwpt = new IommufdHwptPaging(ioas, domain, isNestParent)
+  hwpt.allowsPasids = (flags & IOMMU_HWPT_ALLOC_PASID) !== 0
   ctx.objects.reserve(hwpt)
   const filled = enforceCoherency(idev, hwpt) || fill(hwpt)
   if (filled < 0) {

@@ -8,6 +8,7 @@
  */
 import { type IommufdCtx, IommufdObject, type ObjectType } from '@iommufd/core'
 import { addDomain, type IommuDomain, type IommufdIoas, removeDomain } from '@iommufd/pages'
+import { DomainView } from './domain-view.js'
 import type { NestedDomain, PagingDomain } from './driver.js'
 
 /** Paging tables of an address space, in the order in which they were added. */
@@ -19,6 +20,8 @@ export abstract class IommufdHwpt extends IommufdObject {
   abstract readonly domain: PagingDomain | NestedDomain
   /** The paging table whose address space the devices' IOVAs end up in. */
   abstract readonly paging: IommufdHwptPaging
+  /** Whether it is made for devices that use PASIDs beside it, or is for a PASID itself. */
+  allowsPasids = false
 }
 
 /** A page table that shows an address space. */
@@ -26,6 +29,8 @@ export class IommufdHwptPaging extends IommufdHwpt {
   readonly typeName: string = 'HWPT'
   readonly ioas: IommufdIoas
   readonly domain: PagingDomain
+  /** The domain as the address space sees it. */
+  readonly view: DomainView
   /** Whether tables of a guest can stand on it. */
   readonly isNestParent: boolean
   /** Made by attaching to an IOAS: reused for other devices, ended with the last one. */
@@ -39,7 +44,8 @@ export class IommufdHwptPaging extends IommufdHwpt {
     this.ioas = ioas
     this.domain = domain
     this.isNestParent = isNestParent
-    tableOf.set(domain, this)
+    this.view = new DomainView(ioas.iopt.engine, domain)
+    tableOf.set(this.view, this)
     ioas.users++
   }
 
@@ -49,7 +55,7 @@ export class IommufdHwptPaging extends IommufdHwpt {
 
   /** Fills the table with what the address space holds: 0, or a negative errno and it is empty. */
   add(): number {
-    const rc = addDomain(this.ioas.iopt, this.domain)
+    const rc = addDomain(this.ioas.iopt, this.view)
     if (rc < 0) return rc
     this.#isAdded = true
     const ofIoas = tables.get(this.ioas) ?? new Set()
@@ -58,7 +64,7 @@ export class IommufdHwptPaging extends IommufdHwpt {
   }
 
   override destroy(): void {
-    if (this.#isAdded) removeDomain(this.ioas.iopt, this.domain)
+    if (this.#isAdded) removeDomain(this.ioas.iopt, this.view)
     tables.get(this.ioas)?.delete(this)
     this.domain.free?.()
     this.ioas.users--

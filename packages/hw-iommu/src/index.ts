@@ -11,11 +11,13 @@ import type { Device } from './device.js'
 import type { IommuGroup } from './iommu-group.js'
 import { IommufdDevice } from './iommufd-device.js'
 import { IommufdGroup } from './iommufd-group.js'
-import { PASID_UNSUPPORTED } from './refusals.js'
+import type { MsiDesc } from './sw-msi.js'
 
-export { Device, type DeviceOptions } from './device.js'
+export { Device, type DeviceOptions, IOMMU_NO_PASID } from './device.js'
+export { DeviceDma, type DmaFault, type DmaFaultReason, type DmaSegment } from './dma.js'
 export {
   type AttachableDomain,
+  type DirtyOps,
   IOMMU_CAP_CACHE_COHERENCY,
   IOMMU_CAP_DEFERRED_FLUSH,
   IOMMU_CAP_DIRTY_TRACKING,
@@ -44,12 +46,14 @@ export { Iommu, type IommuOptions } from './iommu.js'
 export { IommuGroup } from './iommu-group.js'
 export { DEVICE, IommufdDevice } from './iommufd-device.js'
 export { IommufdGroup } from './iommufd-group.js'
+export { Iotlb } from './iotlb.js'
+export { IotlbGather } from './iotlb-gather.js'
+export { type Aperture, PageTableDomain } from './page-table-domain.js'
 export * as hwIommuRefusals from './refusals.js'
 export { registerHwIommu } from './register.js'
+export { MsiDesc } from './sw-msi.js'
+export { iovaToPhys, Translation } from './translation.js'
 export { UserData } from './user-data.js'
-
-/** The PASID that stands for DMA without one. */
-export const IOMMU_NO_PASID = 0
 
 /**
  * Binds a device to a context: the bound device, whose object id is `idev.id`, or -EINVAL (not
@@ -66,22 +70,42 @@ export function iommufd_device_unbind(idev: IommufdDevice): void {
 }
 
 /**
- * Attaches to an IOAS or a hardware page table: the id of the table, or -ENOENT (no such object),
- * -EINVAL (another kind of object, a table that does not fit, a group with another table), -EBUSY
- * (attached already), -EADDRINUSE (reserved regions), or what filling a new table refuses.
+ * Attaches to an IOAS or a hardware page table, without a PASID (IOMMU_NO_PASID) or for one: the id
+ * of the table, or -ENOENT (no such object), -EINVAL (another kind of object, a table that does not
+ * fit, a group with another table, a table not made for PASIDs), -EBUSY (attached already),
+ * -EADDRINUSE (reserved regions), -EOPNOTSUPP (no PASIDs), or what filling a new table refuses.
  */
 export function iommufd_device_attach(idev: IommufdDevice, pasid: number, pt_id: number): number {
-  return checkPasid(idev, pasid) || idev.attach(pt_id)
+  idev.ctx.engine.refusals.clear()
+  return idev.attach(pt_id, pasid)
 }
 
 /** Moves the devices of the group to another table without a gap: as iommufd_device_attach. */
 export function iommufd_device_replace(idev: IommufdDevice, pasid: number, pt_id: number): number {
-  return checkPasid(idev, pasid) || idev.replace(pt_id)
+  idev.ctx.engine.refusals.clear()
+  return idev.replace(pt_id, pasid)
 }
 
-/** Leaves its table, which must be the one attached to this PASID. */
+/** Leaves the table that is attached with this PASID; without one nothing happens. */
 export function iommufd_device_detach(idev: IommufdDevice, pasid: number): void {
-  if (checkPasid(idev, pasid) === 0) idev.detach()
+  idev.ctx.engine.refusals.clear()
+  idev.detach(pasid)
+}
+
+/**
+ * Asked by a driver of interrupts before it programs `desc` to write to the physical address
+ * `msi_addr`: where interrupts are DMA (IOMMU_RESV_SW_MSI), the page is mapped for the device, and
+ * `desc` has its IOVA. 0, -EOVERFLOW (64 pages are mapped), -ERANGE, -ENOMEM, or what the IOMMU
+ * driver answers. The context's table without a PASID is meant; a device that has none stays as is.
+ */
+export function iommufd_sw_msi(desc: MsiDesc, msi_addr: bigint | number): number {
+  const owner = desc.dev.group?.owner
+  if (!(owner instanceof IommufdGroup)) return 0
+  owner.ctx.engine.refusals.clear()
+  const iova = owner.mapMsi(BigInt(msi_addr))
+  if (typeof iova === 'number') return iova
+  if (iova !== undefined) desc.pageIova = iova
+  return 0
 }
 
 export function iommufd_device_to_ictx(idev: IommufdDevice): IommufdCtx {
@@ -95,10 +119,4 @@ export function iommufd_device_to_id(idev: IommufdDevice): number {
 /** Whether a device of the group is bound to the context. */
 export function iommufd_ctx_has_group(ictx: IommufdCtx, group: IommuGroup): boolean {
   return group.owner instanceof IommufdGroup && group.owner.ctx === ictx
-}
-
-function checkPasid(idev: IommufdDevice, pasid: number): number {
-  const { refusals } = idev.ctx.engine
-  refusals.clear()
-  return pasid === IOMMU_NO_PASID ? 0 : refusals.refuse(PASID_UNSUPPORTED, pasid)
 }

@@ -7,10 +7,13 @@
  * device refuses, those before it go back.
  */
 import type { Device } from './device.js'
+import { mapDirect, requiresDirect } from './direct-regions.js'
 import type { AttachableDomain, IommuOps } from './driver.js'
 import { refuseForDriver } from './driver-refusal.js'
+import { GroupPasids } from './group-pasids.js'
 import type { Iommu } from './iommu.js'
 import {
+  DEVICE_NEEDS_DIRECT,
   DOMAIN_OF_OTHER_DRIVER,
   GROUP_ATTACHED,
   GROUP_OWNED,
@@ -19,6 +22,8 @@ import {
 
 export class IommuGroup {
   readonly iommu: Iommu
+  /** What the devices use for PASIDs; an owner's. */
+  readonly pasids: GroupPasids
   readonly #devices: Device[] = []
   #domain: AttachableDomain | undefined
   #defaultDomain: AttachableDomain | undefined
@@ -29,6 +34,7 @@ export class IommuGroup {
 
   constructor(iommu: Iommu) {
     this.iommu = iommu
+    this.pasids = new GroupPasids(iommu.engine, this.#devices)
   }
 
   get devices(): readonly Device[] {
@@ -52,10 +58,15 @@ export class IommuGroup {
 
   /** A device joins and uses the group's domain: 0 or a negative errno. Called by `Iommu`. */
   add(dev: Device, ops: IommuOps): number {
-    const domain = this.#domain ?? this.#makeDefaultDomain(dev, ops)
-    if (typeof domain === 'number') return domain
-    const rc = domain.attachDev(dev, undefined)
-    if (rc < 0) return refuseForDriver(this.iommu.engine, ops, rc)
+    const { engine } = this.iommu
+    if (this.#owner !== undefined && requiresDirect(dev)) {
+      return engine.refusals.refuse(DEVICE_NEEDS_DIRECT)
+    }
+    const defaultDomain = this.#defaultDomain ?? this.#makeDefaultDomain(dev, ops)
+    if (typeof defaultDomain === 'number') return defaultDomain
+    const domain = this.#domain ?? defaultDomain
+    const rc = mapDirect(defaultDomain, dev) || domain.attachDev(dev, undefined)
+    if (rc < 0) return refuseForDriver(engine, ops, rc)
     this.#domain = domain
     this.#devices.push(dev)
     return 0
@@ -89,6 +100,7 @@ export class IommuGroup {
       return engine.refusals.refuse(this.#owner === undefined ? GROUP_USED_BY_HOST : GROUP_OWNED)
     }
     if (this.#claims === 0) {
+      if (this.#devices.some(requiresDirect)) return engine.refusals.refuse(DEVICE_NEEDS_DIRECT)
       const blocked = this.#makeBlockedDomain(dev)
       const rc = typeof blocked === 'number' ? blocked : this.#setDomain(blocked)
       if (rc < 0) {

@@ -96,13 +96,13 @@ describe('section 5: binding', () => {
     expect(ctx.released).toBe(true)
   })
 
-  test('unbinding an attached device, detaching one that is not: warnings, and it is done', () => {
+  test('unbinding an attached device: a warning, and it is done', () => {
     const world = new World()
     const idev = world.bind(world.device('a'))
     detach(idev)
     expect(attach(idev, world.ioas().id)).toBeGreaterThan(0)
     iommufd_device_unbind(idev)
-    expect(world.warnings).toHaveLength(2)
+    expect(world.warnings).toEqual(['a is unbound while it is attached'])
     expect(world.state()).toMatchObject({ objects: [{ type: 'IOAS', users: 0 }] })
   })
 })
@@ -183,8 +183,6 @@ describe('E8: groups', () => {
     const idev = world.bind(world.device('a'))
     expect(world.outcome(attach(idev, 77))).toBe('ENOENT PT_UNKNOWN')
     expect(world.outcome(attach(idev, idev.id))).toBe('EINVAL OBJECT_NOT_ATTACHABLE')
-    expect(world.outcome(iommufd_device_attach(idev, 3, 1))).toBe('EOPNOTSUPP PASID_UNSUPPORTED')
-    expect(world.outcome(iommufd_device_replace(idev, 3, 1))).toBe('EOPNOTSUPP PASID_UNSUPPORTED')
   })
 })
 
@@ -244,14 +242,14 @@ test('section 8: coherency is enforced for devices whose IOMMU can, before anyth
   const ioas = world.ioas()
   world.map(ioas, 0, 1)
   const id = attach(world.bind(world.device('a', { enforces: true })), ioas.id)
-  expect(domainTraits(world.hwpt(id).domain)).toEqual({
+  expect(domainTraits(world.hwpt(id).view)).toEqual({
     pageSizesHi: 0,
     pageSizesLo: PAGE,
     enforcesCacheCoherency: true,
   })
   const other = world.ioas()
   const plain = attach(world.bind(world.device('b')), other.id)
-  expect(domainTraits(world.hwpt(plain).domain).enforcesCacheCoherency).toBe(false)
+  expect(domainTraits(world.hwpt(plain).view).enforcesCacheCoherency).toBe(false)
 })
 
 test('section 8: a driver that says it can enforce coherency and does not is at fault', () => {

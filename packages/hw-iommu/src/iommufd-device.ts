@@ -9,7 +9,7 @@
 import { type IommufdCtx, IommufdObject, type ObjectType } from '@iommufd/core'
 import { IOAS, type IommufdIoas } from '@iommufd/pages'
 import { EINVAL } from '@iommufd/uapi'
-import type { Device } from './device.js'
+import { type Device, IOMMU_NO_PASID } from './device.js'
 import {
   IOMMU_CAP_CACHE_COHERENCY,
   IOMMU_CAP_ENFORCE_CACHE_COHERENCY,
@@ -76,9 +76,9 @@ export class IommufdDevice extends IommufdObject {
 
   /** Ends the binding; the device must be detached. */
   unbind(): void {
-    if (this.igroup.isAttached(this.dev)) {
+    for (const pasid of this.igroup.pasids(this.dev)) {
       this.ctx.engine.warn(`${this.dev.name} is unbound while it is attached`)
-      this.detach()
+      this.detach(pasid)
     }
     this.users--
     this.ctx.objects.remove(this)
@@ -95,74 +95,72 @@ export class IommufdDevice extends IommufdObject {
   }
 
   /** Attaches to an IOAS or a table: the id of the table, or a negative errno. */
-  attach(ptId: number): number {
-    return this.#changeTo(ptId, false)
+  attach(ptId: number, pasid: number = IOMMU_NO_PASID): number {
+    return this.#changeTo(ptId, pasid, false)
   }
 
   /** Moves from one table to another, with all attached devices of its group: as `attach`. */
-  replace(ptId: number): number {
-    return this.#changeTo(ptId, true)
+  replace(ptId: number, pasid: number = IOMMU_NO_PASID): number {
+    return this.#changeTo(ptId, pasid, true)
   }
 
-  /** Leaves its table; it must be attached. */
-  detach(): void {
-    if (!this.igroup.isAttached(this.dev)) {
-      this.ctx.engine.warn(`${this.dev.name} is detached without being attached`)
-      return
-    }
-    putHwpt(this.ctx, this.igroup.detach(this.dev))
+  isAttached(pasid: number = IOMMU_NO_PASID): boolean {
+    return this.igroup.isAttached(this.dev, pasid)
   }
 
-  #changeTo(ptId: number, isReplace: boolean): number {
+  /** Leaves its table; without one there is nothing to do. */
+  detach(pasid: number = IOMMU_NO_PASID): void {
+    if (this.isAttached(pasid)) putHwpt(this.ctx, this.igroup.detach(this.dev, pasid))
+  }
+
+  #changeTo(ptId: number, pasid: number, isReplace: boolean): number {
     const { ctx } = this
     const { refusals } = ctx.engine
     const object = ctx.objects.get(ptId)
     if (object === undefined) return refusals.refuse(PT_UNKNOWN, ptId)
-    if (IOAS.is(object)) return this.#changeToIoas(object, isReplace)
+    if (IOAS.is(object)) return this.#changeToIoas(object, pasid, isReplace)
     if (!(object instanceof IommufdHwpt)) return refusals.refuse(OBJECT_NOT_ATTACHABLE, ptId)
-    const rc = this.#change(object, isReplace)
+    const rc = this.#change(object, pasid, isReplace)
     return rc < 0 ? rc : object.id
   }
 
-  #change(hwpt: IommufdHwpt, isReplace: boolean): number {
+  #change(hwpt: IommufdHwpt, pasid: number, isReplace: boolean): number {
     const { dev, igroup } = this
-    return isReplace ? igroup.replace(dev, hwpt) : igroup.attach(dev, hwpt)
+    return isReplace ? igroup.replace(dev, pasid, hwpt) : igroup.attach(dev, pasid, hwpt)
   }
 
-  #changeToIoas(ioas: IommufdIoas, isReplace: boolean): number {
+  #changeToIoas(ioas: IommufdIoas, pasid: number, isReplace: boolean): number {
     const { refusals } = this.ctx.engine
     for (const hwpt of autoTables(ioas)) {
-      const rc = this.#change(hwpt, isReplace)
+      const rc = this.#change(hwpt, pasid, isReplace)
       if (rc === 0) return hwpt.id
       if (rc !== -EINVAL) return rc
       // This table does not fit the device; the next may.
       refusals.clear()
     }
-    return this.#changeToNew(ioas, isReplace)
+    return this.#changeToNew(ioas, pasid, isReplace)
   }
 
   /**
    * Some drivers finish a table only when a device is attached, so a new attachment comes before
    * the table is filled; a device that has a table moves to the new one when that is filled.
    */
-  #changeToNew(ioas: IommufdIoas, isReplace: boolean): number {
+  #changeToNew(ioas: IommufdIoas, pasid: number, isReplace: boolean): number {
     const { objects } = this.ctx
-    const hwpt = allocPaging(this, ioas, 0, undefined, (made) => this.#fill(made, isReplace))
+    const fill = (made: IommufdHwptPaging): number => this.#fill(made, pasid, isReplace)
+    const hwpt = allocPaging(this, ioas, 0, undefined, fill)
     if (typeof hwpt === 'number') return hwpt
     hwpt.isAuto = true
     objects.finalize(hwpt)
     return hwpt.id
   }
 
-  #fill(hwpt: IommufdHwptPaging, isReplace: boolean): number {
-    if (isReplace) {
-      const rc = hwpt.add()
-      return rc < 0 ? rc : this.igroup.replace(this.dev, hwpt)
-    }
-    const rc = this.igroup.attach(this.dev, hwpt)
+  #fill(hwpt: IommufdHwptPaging, pasid: number, isReplace: boolean): number {
+    if (isReplace) return hwpt.add() || this.igroup.replace(this.dev, pasid, hwpt)
+    const rc = this.igroup.attach(this.dev, pasid, hwpt)
     if (rc < 0) return rc
     const added = hwpt.add()
-    if (added < 0) putHwpt(this.ctx, this.igroup.detach(this.dev))
+    if (added < 0) this.detach(pasid)
     return added
   }
 }

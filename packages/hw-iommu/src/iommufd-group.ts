@@ -1,28 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * A group as one context sees it: which of its devices are attached, to which table (SPEC E8, E10).
+ * A group as one context sees it: which of its devices are attached, to which tables (SPEC E8, E10).
  *
- * Invariant: the attached devices of a group share one table, of which each is a user, and each has
- * its reserved regions in that table's address space. The hardware is attached with the first device
- * and detached with the last. A refused call leaves devices, tables and reservations as they were.
+ * Invariant: for each PASID the attached devices of a group share one table, of which each is a user.
+ * The hardware is attached with the first device and detached with the last. While a PASID is
+ * attached, every table of the group is made for use with PASIDs. A refused call leaves devices,
+ * tables and reservations as they were.
  */
 import type { IommufdCtx } from '@iommufd/core'
-import type { IoPagetable } from '@iommufd/pages'
-import type { Device } from './device.js'
+import { Attachment } from './attachment.js'
+import { type Device, IOMMU_NO_PASID } from './device.js'
 import { type IommufdHwpt, putHwpt } from './hwpt.js'
 import type { IommuGroup } from './iommu-group.js'
-import { DEVICE_ATTACHED_ALREADY, DEVICE_NOT_ATTACHED, GROUP_HAS_OTHER_HWPT } from './refusals.js'
-import { DeviceReservation } from './resv-regions.js'
+import {
+  DEVICE_ATTACHED_ALREADY,
+  DEVICE_HWPT_WITHOUT_PASID,
+  DEVICE_NOT_ATTACHED,
+  GROUP_HAS_OTHER_HWPT,
+  GROUP_USES_PASIDS,
+  HWPT_WITHOUT_PASID,
+} from './refusals.js'
+import { softwareMsiWindow } from './resv-regions.js'
+import { GroupMsiPages } from './sw-msi.js'
 
 export class IommufdGroup {
   readonly ctx: IommufdCtx
   readonly group: IommuGroup
-  #hwpt: IommufdHwpt | undefined
-  #attached = new Map<Device, DeviceReservation>()
+  readonly #msiPages: GroupMsiPages
+  readonly #attachments = new Map<number, Attachment>()
 
   private constructor(ctx: IommufdCtx, group: IommuGroup) {
     this.ctx = ctx
     this.group = group
+    this.#msiPages = new GroupMsiPages(ctx)
   }
 
   /** What `ctx` knows of the group: the owner that it is already, or a new one. */
@@ -31,93 +41,120 @@ export class IommufdGroup {
     return owner instanceof IommufdGroup && owner.ctx === ctx ? owner : new IommufdGroup(ctx, group)
   }
 
-  /** The table that the attached devices use; undefined while none is attached. */
-  get hwpt(): IommufdHwpt | undefined {
-    return this.#hwpt
+  /** The table that the attached devices use for the PASID; undefined while none is attached. */
+  hwpt(pasid: number): IommufdHwpt | undefined {
+    return this.#attachments.get(pasid)?.hwpt
   }
 
-  isAttached(dev: Device): boolean {
-    return this.#attached.has(dev)
+  isAttached(dev: Device, pasid: number): boolean {
+    return this.#attachments.get(pasid)?.has(dev) ?? false
+  }
+
+  /** What the device is attached with: IOMMU_NO_PASID and PASIDs. */
+  pasids(dev: Device): number[] {
+    return [...this.#attachments.keys()].filter((pasid) => this.isAttached(dev, pasid))
   }
 
   /** Attaches a device: 0, -EBUSY, -EINVAL, -EADDRINUSE, -ENOMEM, or the driver's answer. */
-  attach(dev: Device, hwpt: IommufdHwpt): number {
+  attach(dev: Device, pasid: number, hwpt: IommufdHwpt): number {
     const { engine } = this.ctx
-    if (this.isAttached(dev)) return engine.refusals.refuse(DEVICE_ATTACHED_ALREADY)
-    if (this.#hwpt !== undefined && this.#hwpt !== hwpt) {
-      return engine.refusals.refuse(GROUP_HAS_OTHER_HWPT, this.#hwpt.id)
+    const others = this.#attachments.get(pasid)
+    if (others?.has(dev)) return engine.refusals.refuse(DEVICE_ATTACHED_ALREADY)
+    if (others !== undefined && others.hwpt !== hwpt) {
+      return engine.refusals.refuse(GROUP_HAS_OTHER_HWPT, others.hwpt.id)
     }
-    const rc = engine.allocate()
-    if (rc < 0) return rc
-    const reservation = DeviceReservation.take(hwpt.paging.ioas.iopt, dev)
-    if (typeof reservation === 'number') return reservation
-    const attached = this.#hwpt === undefined ? this.group.attach(hwpt.domain) : 0
-    if (attached < 0) {
-      reservation.release()
-      return attached
-    }
-    this.#hwpt = hwpt
-    this.#attached.set(dev, reservation)
-    hwpt.users++
-    return 0
+    const attachment = others ?? new Attachment(pasid, hwpt)
+    const added = engine.allocate() || attachment.add(dev)
+    if (added < 0) return added
+    const rc = others === undefined ? this.#attachFirst(dev, attachment) : 0
+    if (rc < 0) attachment.remove(dev)
+    else hwpt.users++
+    return rc
   }
 
   /** Detaches an attached device; the caller has to put the table that is given back. */
-  detach(dev: Device): IommufdHwpt {
-    const hwpt = this.#hwpt as IommufdHwpt
-    const reservation = this.#attached.get(dev)
-    this.#attached.delete(dev)
-    if (this.#attached.size === 0) {
-      this.group.detach()
-      this.#hwpt = undefined
+  detach(dev: Device, pasid: number): IommufdHwpt {
+    const attachment = this.#attachments.get(pasid) as Attachment
+    if (attachment.size === 1) {
+      this.#detachLast(pasid)
+      this.#attachments.delete(pasid)
     }
-    reservation?.release()
-    return hwpt
+    attachment.remove(dev)
+    return attachment.hwpt
   }
 
-  /** Moves all attached devices, `dev` among them, to another table: 0 or a negative errno. */
-  replace(dev: Device, hwpt: IommufdHwpt): number {
-    const { refusals } = this.ctx.engine
-    const old = this.#hwpt
-    if (old === undefined || !this.isAttached(dev)) return refusals.refuse(DEVICE_NOT_ATTACHED)
+  /** Moves all devices attached for the PASID, `dev` among them, to another table: as `attach`. */
+  replace(dev: Device, pasid: number, hwpt: IommufdHwpt): number {
+    const attachment = this.#attachments.get(pasid)
+    if (!attachment?.has(dev)) return this.ctx.engine.refusals.refuse(DEVICE_NOT_ATTACHED)
+    const old = attachment.hwpt
     if (old === hwpt) return 0
-    const { iopt } = hwpt.paging.ioas
-    const reservations = iopt === old.paging.ioas.iopt ? this.#attached : this.#reserveIn(iopt)
-    if (typeof reservations === 'number') return reservations
-    const rc = this.group.replace(hwpt.domain)
+    const reserved = attachment.reserveFor(hwpt)
+    if (typeof reserved === 'number') return reserved
+    const rc = this.#prepareMsi(pasid, hwpt) || this.#replaceHardware(dev, pasid, hwpt)
     if (rc < 0) {
-      if (reservations !== this.#attached) releaseAll(reservations)
+      attachment.giveBack(reserved)
       return rc
     }
-    if (reservations !== this.#attached) releaseAll(this.#attached)
-    this.#attached = reservations
-    this.#hwpt = hwpt
-    this.#moveUsers(old, hwpt)
+    attachment.moveTo(hwpt, reserved)
+    hwpt.users += attachment.size
+    old.users -= attachment.size - 1
+    putHwpt(this.ctx, old)
     return 0
   }
 
-  #moveUsers(old: IommufdHwpt, hwpt: IommufdHwpt): void {
-    const count = this.#attached.size
-    hwpt.users += count
-    old.users -= count - 1
-    putHwpt(this.ctx, old)
+  /**
+   * Lets attached devices reach the interrupt page of a physical address: its IOVA, undefined where
+   * interrupts need no mapping, or a negative errno.
+   */
+  mapMsi(msiAddr: bigint): bigint | number | undefined {
+    const window = softwareMsiWindow(this.group.devices)
+    const hwpt = this.hwpt(IOMMU_NO_PASID)
+    if (window === undefined || hwpt === undefined) return undefined
+    return this.#msiPages.use(hwpt.paging, window, msiAddr)
   }
 
-  /** What the attached devices reserve, in another address space, or a negative errno. */
-  #reserveIn(iopt: IoPagetable): Map<Device, DeviceReservation> | number {
-    const reservations = new Map<Device, DeviceReservation>()
-    for (const dev of this.#attached.keys()) {
-      const reservation = DeviceReservation.take(iopt, dev)
-      if (typeof reservation === 'number') {
-        releaseAll(reservations)
-        return reservation
-      }
-      reservations.set(dev, reservation)
+  #attachFirst(dev: Device, attachment: Attachment): number {
+    const { pasid, hwpt } = attachment
+    const rc = this.#prepareMsi(pasid, hwpt) || this.#attachHardware(dev, pasid, hwpt)
+    if (rc === 0) this.#attachments.set(pasid, attachment)
+    return rc
+  }
+
+  #attachHardware(dev: Device, pasid: number, hwpt: IommufdHwpt): number {
+    const rc = this.#checkPasid(pasid, hwpt)
+    if (rc < 0) return rc
+    if (pasid === IOMMU_NO_PASID) return this.group.attach(hwpt.domain)
+    return this.group.pasids.set(dev, pasid, hwpt.domain)
+  }
+
+  #replaceHardware(dev: Device, pasid: number, hwpt: IommufdHwpt): number {
+    const rc = this.#checkPasid(pasid, hwpt)
+    if (rc < 0) return rc
+    if (pasid === IOMMU_NO_PASID) return this.group.replace(hwpt.domain)
+    return this.group.pasids.set(dev, pasid, hwpt.domain)
+  }
+
+  #detachLast(pasid: number): void {
+    if (pasid === IOMMU_NO_PASID) this.group.detach()
+    else this.group.pasids.remove(pasid)
+  }
+
+  /** Tables with PASIDs and tables without do not go together. */
+  #checkPasid(pasid: number, hwpt: IommufdHwpt): number {
+    const { refusals } = this.ctx.engine
+    if (pasid === IOMMU_NO_PASID) {
+      const hasPasids = [...this.#attachments.keys()].some((used) => used !== IOMMU_NO_PASID)
+      return hasPasids && !hwpt.allowsPasids ? refusals.refuse(GROUP_USES_PASIDS, hwpt.id) : 0
     }
-    return reservations
+    if (!hwpt.allowsPasids) return refusals.refuse(HWPT_WITHOUT_PASID, pasid, hwpt.id)
+    const plain = this.hwpt(IOMMU_NO_PASID)
+    if (plain === undefined || plain.allowsPasids) return 0
+    return refusals.refuse(DEVICE_HWPT_WITHOUT_PASID, pasid, plain.id)
   }
-}
 
-function releaseAll(reservations: ReadonlyMap<Device, DeviceReservation>): void {
-  for (const reservation of reservations.values()) reservation.release()
+  /** Maps the interrupt pages that the group uses already into a table that it comes to. */
+  #prepareMsi(pasid: number, { paging }: IommufdHwpt): number {
+    return pasid === IOMMU_NO_PASID ? this.#msiPages.prepare(paging) : 0
+  }
 }

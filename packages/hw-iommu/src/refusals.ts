@@ -1,7 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The refusals of the driver model: groups, bound devices, attaching, hardware page tables. */
 import type { RefusalSite } from '@iommufd/core'
-import { E2BIG, EBUSY, EINVAL, ENODEV, ENOENT, EOPNOTSUPP, EPERM } from '@iommufd/uapi'
+import {
+  E2BIG,
+  EBUSY,
+  EINVAL,
+  ENODEV,
+  ENOENT,
+  EOPNOTSUPP,
+  EOVERFLOW,
+  EPERM,
+  ERANGE,
+} from '@iommufd/uapi'
 
 export const DEVICE_WITHOUT_IOMMU: RefusalSite = {
   id: 'DEVICE_WITHOUT_IOMMU',
@@ -38,6 +48,17 @@ export const GROUP_USED_BY_HOST: RefusalSite = {
   operands: {},
   sentence: "a driver of the host does DMA with a device of the device's group",
   remedy: 'unbind every device of the group from the drivers of the host first',
+}
+
+export const DEVICE_NEEDS_DIRECT: RefusalSite = {
+  id: 'DEVICE_NEEDS_DIRECT',
+  errno: EINVAL,
+  spec: 'section 8',
+  operands: {},
+  sentence:
+    'a device of the group must find a region mapped one to one at all times, so it cannot be blocked',
+  remedy:
+    'leave the device to the host; only a driver that reports IOMMU_RESV_DIRECT_RELAXABLE instead lets it go',
 }
 
 export const GROUP_ATTACHED: RefusalSite = {
@@ -126,8 +147,64 @@ export const PASID_UNSUPPORTED: RefusalSite = {
   errno: EOPNOTSUPP,
   spec: 'E10',
   operands: { pasid: 'u32' },
-  sentence: 'the IOMMU driver cannot attach PASID {pasid} of the device',
+  sentence: 'the IOMMU driver has no tables for PASIDs, and so none for PASID {pasid}',
   remedy: 'use IOMMU_NO_PASID (0)',
+}
+
+export const PASID_OUT_OF_RANGE: RefusalSite = {
+  id: 'PASID_OUT_OF_RANGE',
+  errno: EINVAL,
+  spec: 'E10',
+  operands: { pasid: 'u32', limit: 'u32' },
+  sentence: 'a device of the group cannot send PASID {pasid}, only those below {limit} (0: none)',
+  remedy: 'use a PASID below {limit}, or a device that has PASIDs',
+}
+
+export const HWPT_WITHOUT_PASID: RefusalSite = {
+  id: 'HWPT_WITHOUT_PASID',
+  errno: EINVAL,
+  spec: 'E10',
+  operands: { pasid: 'u32', hwpt: 'u32' },
+  sentence: 'PASID {pasid} needs a table made for PASIDs, which hwpt {hwpt} is not',
+  remedy:
+    'make a table by IOMMU_HWPT_ALLOC with IOMMU_HWPT_ALLOC_PASID; one that attaching to an IOAS makes is never fit',
+}
+
+export const DEVICE_HWPT_WITHOUT_PASID: RefusalSite = {
+  id: 'DEVICE_HWPT_WITHOUT_PASID',
+  errno: EINVAL,
+  spec: 'E10',
+  operands: { pasid: 'u32', hwpt: 'u32' },
+  sentence:
+    'beside PASID {pasid} the device would use hwpt {hwpt} without a PASID, which is not made for that',
+  remedy: 'move the device to a table made with IOMMU_HWPT_ALLOC_PASID first, or detach it',
+}
+
+export const GROUP_USES_PASIDS: RefusalSite = {
+  id: 'GROUP_USES_PASIDS',
+  errno: EINVAL,
+  spec: 'E10',
+  operands: { hwpt: 'u32' },
+  sentence: 'PASIDs of the group are attached, and hwpt {hwpt} is not made for use beside PASIDs',
+  remedy: 'use a table made with IOMMU_HWPT_ALLOC_PASID, or detach the PASIDs first',
+}
+
+export const MSI_PAGES_EXHAUSTED: RefusalSite = {
+  id: 'MSI_PAGES_EXHAUSTED',
+  errno: EOVERFLOW,
+  spec: 'E9',
+  operands: { limit: 'u32' },
+  sentence: 'the context has mapped {limit} interrupt pages, as many as it can',
+  remedy: 'spread the devices over several contexts',
+}
+
+export const MSI_PAGE_TOO_HIGH: RefusalSite = {
+  id: 'MSI_PAGE_TOO_HIGH',
+  errno: ERANGE,
+  spec: 'E9',
+  operands: { address: 'u64' },
+  sentence: 'the interrupt page at {address} lies above what a table of 44-bit addresses can reach',
+  remedy: 'give the physical address of the page that interrupts are written to, below 2^44',
 }
 
 export const MSI_REGIONS_CONTRADICT: RefusalSite = {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from 'vitest'
 import { World } from '../test/harness.js'
+import { ToyDevice } from '../test/toy-driver.js'
 import {
   IOMMU_RESV_DIRECT,
   IOMMU_RESV_DIRECT_RELAXABLE,
@@ -8,6 +9,7 @@ import {
   IOMMU_RESV_RESERVED,
   IOMMU_RESV_SW_MSI,
   type IommuResvRegion,
+  iommufd_device_bind,
 } from './index.js'
 
 const region = (type: number, start = 0x8000n, length = 0x1000n): IommuResvRegion => ({
@@ -18,7 +20,6 @@ const region = (type: number, start = 0x8000n, length = 0x1000n): IommuResvRegio
 
 describe('E8: reserved regions', () => {
   test.each([
-    ['direct', IOMMU_RESV_DIRECT, 'EINVAL IOVA_RESERVED'],
     ['relaxable', IOMMU_RESV_DIRECT_RELAXABLE, 'ok'],
     ['reserved', IOMMU_RESV_RESERVED, 'EINVAL IOVA_RESERVED'],
     ['msi', IOMMU_RESV_MSI, 'EINVAL IOVA_RESERVED'],
@@ -33,6 +34,28 @@ describe('E8: reserved regions', () => {
     expect(idev.replace(id)).toBe(id)
     idev.detach()
     expect(world.map(ioas, 0x8000, 1)).toBe(outcome === 'ok' ? 'EEXIST AREA_OVERLAPS' : 'ok')
+  })
+
+  test('direct: a device that must be mapped one to one is never given away', () => {
+    const world = new World()
+    const dev = world.device('a', { group: 'g', regions: [region(IOMMU_RESV_DIRECT)] })
+    const other = world.device('b', { group: 'g' })
+    const before = world.state()
+    for (const wanted of [dev, other]) {
+      const rc = iommufd_device_bind(world.ctx, wanted) as number
+      expect(world.outcome(rc)).toBe('EINVAL DEVICE_NEEDS_DIRECT')
+    }
+    expect(world.state()).toEqual(before)
+    expect([dev.current?.type, other.current?.type]).toEqual(['identity', 'identity'])
+    expect(dev.group?.owner).toBeUndefined()
+  })
+
+  test('direct: nor does such a device join a group that is given away', () => {
+    const world = new World()
+    const idev = world.bind(world.device('a', { group: 'g' }))
+    const late = new ToyDevice('b', { group: 'g', regions: [region(IOMMU_RESV_DIRECT)] })
+    expect(world.outcome(world.iommu.addDevice(late))).toBe('EINVAL DEVICE_NEEDS_DIRECT')
+    expect(idev.igroup.group.devices).toEqual([idev.dev])
   })
 
   test('what is mapped there already forbids attaching', () => {

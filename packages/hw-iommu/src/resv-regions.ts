@@ -28,7 +28,7 @@ export class DeviceReservation {
 
   /** Reserves what `dev` needs: -EADDRINUSE where something is mapped or allowed, -EINVAL, -ENOMEM. */
   static take(iopt: IoPagetable, dev: Device): DeviceReservation | number {
-    const regions = regionsOf(dev).filter(({ type }) => type !== IOMMU_RESV_DIRECT_RELAXABLE)
+    const regions = dev.resvRegions.filter(({ type }) => type !== IOMMU_RESV_DIRECT_RELAXABLE)
     const ofType = (type: number): number => regions.filter((region) => region.type === type).length
     const software = ofType(IOMMU_RESV_SW_MSI)
     if (software > 1 || (software > 0 && ofType(IOMMU_RESV_MSI) > 0)) {
@@ -52,11 +52,14 @@ export class DeviceReservation {
   }
 }
 
-function regionsOf(dev: Device): readonly IommuResvRegion[] {
-  return dev.ops?.getResvRegions?.(dev) ?? []
-}
-
 function reserve(iopt: IoPagetable, { start, length }: IommuResvRegion): number {
   const last = start + length - 1n
   return iopt.reserve(hiOf(start), loOf(start), hiOf(last), loOf(last))
+}
+
+/** Where the window lies in which software maps interrupt pages for the devices of a group. */
+export function softwareMsiWindow(devices: readonly Device[]): bigint | undefined {
+  return devices
+    .flatMap(({ resvRegions }) => resvRegions)
+    .find(({ type }) => type === IOMMU_RESV_SW_MSI)?.start
 }

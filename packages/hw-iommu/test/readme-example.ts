@@ -12,6 +12,7 @@ import {
   iommufd_device_bind,
   iommufd_device_detach,
   iommufd_device_unbind,
+  iovaToPhys,
   type PagingDomain,
   registerHwIommu,
 } from '@iommufd/hw-iommu'
@@ -46,7 +47,6 @@ class TinyDriver implements IommuOps {
 
   domainAllocPaging(): PagingDomain {
     const table = new Map<number, number>()
-    const frameAt = (_hi: number, lo: number): number => table.get(lo >>> 12) ?? -1
     return {
       type: 'paging',
       owner: this,
@@ -66,11 +66,13 @@ class TinyDriver implements IommuOps {
       },
       unmap(_hi, lo, bytes) {
         for (let i = 0; i < bytes / PAGE_SIZE; i++) table.delete((lo >>> 12) + i)
+        return bytes
       },
-      frameAt,
-      iovaToPhys(hi, lo) {
-        const frame = frameAt(hi, lo)
-        return hi !== 0 || frame < 0 ? -1 : frame * PAGE_SIZE + (lo & (PAGE_SIZE - 1))
+      translate(hi, lo, out) {
+        const frame = hi === 0 ? table.get(lo >>> 12) : undefined
+        if (frame === undefined) return false
+        Object.assign(out, { frame, offset: lo & (PAGE_SIZE - 1), lg2: 12, prot: 3 })
+        return true
       },
     }
   }
@@ -111,7 +113,7 @@ if (iommufd_device_attach(idev, 0, 1) < 0) throw new Error(engine.refusals.last?
 // The device's table now leads to the program's page.
 const table = dev.group?.domain as PagingDomain
 const byte = new Uint8Array(1)
-machine.readFrame(table.frameAt(0, 0x5000), 0, byte, 0, 1)
+machine.readFrame(iovaToPhys(table, 0, 0x5000) / PAGE_SIZE, 0, byte, 0, 1)
 if (byte[0] !== 42) throw new Error('the device would see another page')
 
 iommufd_device_detach(idev, 0)

@@ -15,6 +15,7 @@ import {
   type IommuResvRegion,
   type NestedDomain,
   type PagingDomain,
+  type Translation,
   type UserData,
 } from '../src/index.js'
 
@@ -26,24 +27,41 @@ export interface ToyDeviceOptions {
   readonly dirtyTracking?: boolean
   readonly enforces?: boolean
   readonly regions?: readonly IommuResvRegion[]
+  /** PASIDs below this number can be sent. */
+  readonly pasids?: number
 }
+
+/** Frames of the machine's memory; what lies above is for devices. */
+export const MEMORY_FRAMES = 4096
 
 export class ToyDevice extends Device {
   readonly options: ToyDeviceOptions
   /** What it uses now. */
   current: AttachableDomain | undefined
+  /** What it uses for PASIDs. */
+  readonly pasids: Map<number, AttachableDomain> = new Map()
   /** Whether it takes a domain: 0 or a negative errno. */
   accepts: (domain: AttachableDomain) => number = () => 0
 
   constructor(name: string, options: ToyDeviceOptions = {}) {
     super(name, options)
     this.options = options
+    this.maxPasids = options.pasids ?? 0
   }
 
   use(domain: AttachableDomain): number {
     const rc = this.accepts(domain)
     if (rc === 0) this.current = domain
     return rc
+  }
+
+  usePasid(pasid: number, domain: AttachableDomain, old: AttachableDomain | undefined): number {
+    if (this.pasids.get(pasid) !== old) throw new Error(`PASID ${pasid} was something else`)
+    const rc = this.accepts(domain)
+    if (rc !== 0) return rc
+    if (domain.type === 'blocked') this.pasids.delete(pasid)
+    else this.pasids.set(pasid, domain)
+    return 0
   }
 }
 
@@ -71,6 +89,10 @@ export class ToyDomain implements PagingDomain {
     return dev.use(this)
   }
 
+  setDevPasid(dev: ToyDevice, pasid: number, old: AttachableDomain | undefined): number {
+    return dev.usePasid(pasid, this, old)
+  }
+
   enforceCacheCoherency(): boolean {
     return this.canEnforce
   }
@@ -89,25 +111,29 @@ export class ToyDomain implements PagingDomain {
     return 0
   }
 
-  unmap(iovaHi: number, iovaLo: number, bytes: number): void {
+  unmap(iovaHi: number, iovaLo: number, bytes: number): number {
     const first = pageOf(iovaHi, iovaLo)
     for (let i = 0; i < bytes / PAGE_SIZE; i++) {
       if (!this.entries.delete(first + i)) throw new Error('an unmap of what is not mapped')
     }
+    return bytes
   }
 
-  frameAt(iovaHi: number, iovaLo: number): number {
-    return this.entries.get(pageOf(iovaHi, iovaLo)) ?? -1
-  }
-
-  iovaToPhys(iovaHi: number, iovaLo: number): number {
-    const frame = this.frameAt(iovaHi, iovaLo)
-    return frame < 0 ? -1 : frame * PAGE_SIZE + (iovaLo & (PAGE_SIZE - 1))
+  translate(iovaHi: number, iovaLo: number, out: Translation): boolean {
+    const frame = this.entries.get(pageOf(iovaHi, iovaLo))
+    if (frame === undefined) return false
+    out.frame = frame
+    out.offset = iovaLo & (PAGE_SIZE - 1)
+    out.lg2 = 12
+    out.prot = 3
+    return true
   }
 
   free(): void {
     if (this.isFree) throw new Error('a domain is freed twice')
-    if (this.entries.size > 0) throw new Error('a domain is freed with entries')
+    for (const frame of this.entries.values()) {
+      if (frame < MEMORY_FRAMES) throw new Error('a domain is freed with memory in it')
+    }
     this.isFree = true
   }
 }
@@ -118,6 +144,7 @@ function plainDomain(owner: IommuOps, type: 'identity' | 'blocked'): AttachableD
     type,
     owner,
     attachDev: (dev) => (dev as ToyDevice).use(domain),
+    setDevPasid: (dev, pasid, old) => (dev as ToyDevice).usePasid(pasid, domain, old),
   }
   return domain
 }
@@ -158,7 +185,7 @@ export class PlainDriver implements IommuOps {
     return dev.options.regions ?? []
   }
 
-  domainAllocPaging(dev: Device): PagingDomain | number {
+  domainAllocPaging(dev: Device): ToyDomain | number {
     if (this.refuses !== 0) return -this.refuses
     const domain = new ToyDomain(this, (dev as ToyDevice).options.enforces === true)
     this.domains.push(domain)
@@ -195,6 +222,7 @@ export class ToyDriver extends PlainDriver {
       type: 'nested',
       owner: this,
       attachDev: (dev) => (dev as ToyDevice).use(domain),
+      setDevPasid: (dev, pasid, old) => (dev as ToyDevice).usePasid(pasid, domain, old),
     }
     return domain
   }

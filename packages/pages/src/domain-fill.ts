@@ -80,7 +80,8 @@ export function unfillArea(view: AreaView): void {
 export function fillDomain(view: AreaView, domain: IommuDomain): number {
   const pinned = view.iopt.tables.pages.pinnedOrNew(view.pages)
   for (let index = view.first; index <= view.last; ) {
-    const n = pinned.gather(index, view.last + 1 - index, frames, 0)
+    const n = Math.min(view.last + 1 - index, BATCH_PAGES)
+    pinned.frames(index, n, frames, 0)
     const rc = mapBatch(view, domain, index, n)
     if (rc < 0) {
       unmapPages(view, domain, view.first, index)
@@ -156,27 +157,42 @@ function mapBatch(view: AreaView, domain: IommuDomain, index: number, n: number)
   const offset = index === view.first ? view.offset : 0
   const hi = iovaHi(view, index, offset)
   const lo = iovaLo(view, index, offset)
-  return domain.map(hi, lo, frames, 0, offset, bytesOf(view, index, index + n), view.prot)
+  const bytes = bytesOf(view, index, index + n)
+  return domain.map(hi, lo, frames, 0, offset, bytes, view.prot, !view.iopt.largePagesDisabled)
 }
 
-/** Empties [view.first, end) in all domains and unpins what nobody else holds. */
+/**
+ * Empties [view.first, end) in all domains and unpins what nobody else holds: in the batches that
+ * filled it, because a large page of the domain may lie across what others hold, but not across them.
+ */
 function emptyPages(pinned: PinnedPages, view: AreaView, end: number): void {
-  const { domains } = view.iopt
-  const [storage] = domains
-  for (let index = view.first; index < end; ) {
-    const n = pinned.runLength(index, Math.min(end - index, BATCH_PAGES))
-    const isHeld = pinned.isHeld(index)
-    if (!isHeld && storage !== undefined) readFrames(view, storage, index, n)
-    for (const domain of domains) unmapPages(view, domain, index, index + n)
-    if (!isHeld) pinned.unpin(frames, 0, n)
+  for (let index = view.first; index < end; index += BATCH_PAGES) {
+    const batchEnd = Math.min(index + BATCH_PAGES, end)
+    readUnheld(pinned, view, index, batchEnd)
+    for (const domain of view.iopt.domains) unmapPages(view, domain, index, batchEnd)
+    unpinUnheld(pinned, index, batchEnd)
+  }
+}
+
+/** Reads the frames of [first, end) that only the domains have, to the places of their pages. */
+function readUnheld(pinned: PinnedPages, view: AreaView, first: number, end: number): void {
+  const [storage] = view.iopt.domains
+  for (let index = first; index < end; ) {
+    const n = pinned.runLength(index, end - index)
+    const offset = index === view.first ? view.offset : 0
+    if (!pinned.isHeld(index)) {
+      const hi = iovaHi(view, index, offset)
+      storage?.framesAt(hi, iovaLo(view, index, offset), offset, frames, index - first, n)
+    }
     index += n
   }
 }
 
-function readFrames(view: AreaView, storage: IommuDomain, index: number, n: number): void {
-  for (let i = 0; i < n; i++) {
-    const offset = index + i === view.first ? view.offset : 0
-    frames[i] = storage.frameAt(iovaHi(view, index + i, offset), iovaLo(view, index + i, offset))
+function unpinUnheld(pinned: PinnedPages, first: number, end: number): void {
+  for (let index = first; index < end; ) {
+    const n = pinned.runLength(index, end - index)
+    if (!pinned.isHeld(index)) pinned.unpin(frames, index - first, n)
+    index += n
   }
 }
 

@@ -19,7 +19,9 @@ export interface IommuDomain {
   readonly apertureLastLo: number
   /**
    * Maps `bytes` bytes at the IOVA: from byte `offset` of `frames[at]` on, then `frames[at + 1]`, ….
-   * `prot` is AREA_READ | AREA_WRITE. 0, or a negative errno and nothing of it is mapped.
+   * `prot` is AREA_READ | AREA_WRITE. Without `largePages` no page is larger than one of memory, so
+   * that every page of memory can be unmapped alone. 0, or a negative errno and nothing of it is
+   * mapped.
    */
   map(
     iovaHi: number,
@@ -29,9 +31,23 @@ export interface IommuDomain {
     offset: number,
     bytes: number,
     prot: number,
+    largePages: boolean,
   ): number
-  /** Unmaps `bytes` bytes at the IOVA, all of which are mapped. */
+  /**
+   * Unmaps `bytes` bytes at the IOVA: all that one or several calls of map have mapped there or,
+   * where those had no large pages, any pages of it.
+   */
   unmap(iovaHi: number, iovaLo: number, bytes: number): void
-  /** The frame mapped at the IOVA, which is mapped. */
-  frameAt(iovaHi: number, iovaLo: number): number
+  /**
+   * Writes the frames of `n` pages of memory to `frames[at…]`: of the one that byte `offset` of is
+   * mapped at the IOVA, and of those mapped behind it. All are mapped.
+   */
+  framesAt(
+    iovaHi: number,
+    iovaLo: number,
+    offset: number,
+    frames: Uint32Array,
+    at: number,
+    n: number,
+  ): void
 }

@@ -157,15 +157,11 @@ export class PinnedPages {
 
   #readDomain(index: number, n: number, frames: Uint32Array, at: number): void {
     const user = this.#domains.at(index) as DomainUser
-    const domain = user.iopt.domains[0]
-    for (let i = 0; i < n; i++) {
-      const lo = pageLo(index + i)
-      const hi = sumHi(user.originHi, user.originLo, pageHi(index + i), lo)
-      const inPage = index + i === user.first ? user.offset : 0
-      const pageStartLo = (user.originLo + lo) | 0
-      const iovaHi = sumHi(hi, pageStartLo, 0, inPage)
-      frames[at + i] = domain?.frameAt(iovaHi, (pageStartLo + inPage) | 0) ?? 0
-    }
+    const offset = index === user.first ? user.offset : 0
+    const startLo = pageLo(index) | offset
+    const iovaHi = sumHi(user.originHi, user.originLo, pageHi(index), startLo)
+    const iovaLo = (user.originLo + startLo) | 0
+    user.iopt.domains[0]?.framesAt(iovaHi, iovaLo, offset, frames, at, n)
   }
 
   #isStored(index: number): boolean {

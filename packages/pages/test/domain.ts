@@ -59,8 +59,21 @@ export class TestDomain implements IommuDomain {
     }
   }
 
-  frameAt(iovaHi: number, iovaLo: number): number {
-    const iova = u64(iovaHi, iovaLo)
+  framesAt(
+    iovaHi: number,
+    iovaLo: number,
+    offset: number,
+    frames: Uint32Array,
+    at: number,
+    n: number,
+  ): void {
+    const page = u64(iovaHi, iovaLo) - BigInt(offset)
+    for (let i = 0; i < n; i++) {
+      frames[at + i] = this.frameAt(page + BigInt(i * PAGE + (i === 0 ? offset : 0)))
+    }
+  }
+
+  frameAt(iova: bigint): number {
     const physical = this.entries.get(iova - (iova % BigInt(this.minPageSize)))
     if (physical === undefined) throw new Error('asks for what is not mapped')
     return Math.floor(physical / PAGE)

@@ -262,7 +262,7 @@ describe('section 10: MD_CHECK_MAP', () => {
     const { hwpt } = mockDomain(booted, 1)
     const domain = [...(booted.ctx.find(1, IOAS)?.iopt.domains ?? [])][0]
     booted.engine.refusals.clear()
-    const rc = domain?.map(0, START, Uint32Array.of(1), 0, 0, PAGE, 0) ?? 0
+    const rc = domain?.map(0, START, Uint32Array.of(1), 0, 0, PAGE, 0, true) ?? 0
     expect(why(booted.engine, rc)).toBe('EINVAL MOCK_MAP_WITHOUT_PERMISSION')
     expect(checkMap(booted, hwpt, START, 2048)).toBe('EINVAL MAP_DIFFERS')
   })

@@ -14,7 +14,7 @@ import {
   sumWraps,
   type Ucmd,
 } from '@iommufd/core'
-import { HWPT, type Iommu, IommufdDevice, type PagingDomain } from '@iommufd/hw-iommu'
+import { HWPT, type Iommu, IommufdDevice, iovaToPhys, type PagingDomain } from '@iommufd/hw-iommu'
 import {
   ENOENT,
   IOMMU_TEST_OP_MOCK_DOMAIN_FLAGS,
@@ -31,7 +31,7 @@ const KNOWN_FLAGS = MOCK_FLAGS_DEVICE_NO_DIRTY | MOCK_FLAGS_DEVICE_PASID
 const OFFSET_MASK = PAGE_SIZE - 1
 
 /** The handle of a mock device: destroying it detaches and unbinds the device. */
-class MockDeviceHandle extends IommufdObject {
+export class MockDeviceHandle extends IommufdObject {
   readonly typeName: string = 'SELFTEST'
   readonly dev: MockDevice
   idev: IommufdDevice | undefined
@@ -58,7 +58,7 @@ class MockDeviceHandle extends IommufdObject {
   }
 }
 
-const HANDLE: ObjectType<MockDeviceHandle> = {
+export const HANDLE: ObjectType<MockDeviceHandle> = {
   name: 'SELFTEST',
   is: (object): object is MockDeviceHandle => object instanceof MockDeviceHandle,
 }
@@ -137,6 +137,6 @@ function compareGranule(ucmd: Ucmd, domain: PagingDomain, done: number): number 
   const iovaLo = (ucmd.lo(at.check_map_iova) + done) | 0
   const iovaHi = sumHi(ucmd.hi(at.check_map_iova), ucmd.lo(at.check_map_iova), doneHi, done | 0)
   const phys = frame * PAGE_SIZE + (userLo & OFFSET_MASK)
-  if (domain.iovaToPhys(iovaHi, iovaLo) === phys) return 0
+  if (iovaToPhys(domain, iovaHi, iovaLo) === phys) return 0
   return refusals.refuse(MAP_DIFFERS, iovaHi, iovaLo, userHi, userLo)
 }

@@ -40,6 +40,10 @@ export class MockDriver implements IommuOps {
     type: 'blocked',
     owner: this,
     attachDev: () => 0,
+    setDevPasid(dev, pasid) {
+      ;(dev as MockDevice).blockPasid(pasid)
+      return 0
+    },
   }
   readonly #iommu: Iommu
   readonly #engine: Iommufd
@@ -91,7 +95,7 @@ export class MockDriver implements IommuOps {
     const { refusals } = this.#engine
     if ((flags & ~IOMMU_HWPT_ALLOC_PASID) !== 0) return refusals.refuse(MOCK_NESTED_FLAGS, flags)
     const rc = this.#engine.allocate() || this.#readData(userData)
-    return rc < 0 ? rc : new MockNestedDomain(this)
+    return rc < 0 ? rc : new MockNestedDomain(this.#engine, this)
   }
 
   /** Reads the caller's iommu_hwpt_selftest, all zero when there is none. */

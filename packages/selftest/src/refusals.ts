@@ -193,6 +193,42 @@ export const MOCK_DATA_TYPE: RefusalSite = {
   remedy: 'use IOMMU_HWPT_DATA_SELFTEST',
 }
 
+export const MOCK_PASID_REFUSED: RefusalSite = {
+  id: 'MOCK_PASID_REFUSED',
+  errno: ENOMEM,
+  spec: 'section 10',
+  operands: { pasid: 'u32' },
+  sentence: 'the mock device does not take a second table for PASID {pasid}',
+  remedy: 'a fault on purpose (IOMMU_TEST_PASID_RESERVED): try again, or use another PASID',
+}
+
+export const HWPT_UNKNOWN: RefusalSite = {
+  id: 'HWPT_UNKNOWN',
+  errno: ENOENT,
+  spec: 'section 10',
+  operands: { id: 'u32' },
+  sentence: 'this context has no object with id {id}',
+  remedy: 'ask for the id of a hardware page table, or for 0: none',
+}
+
+export const NO_HWPT: RefusalSite = {
+  id: 'NO_HWPT',
+  errno: EINVAL,
+  spec: 'section 10',
+  operands: { id: 'u32' },
+  sentence: 'object {id} is not a hardware page table',
+  remedy: 'ask for the id of a hardware page table, or for 0: none',
+}
+
+export const PASID_HWPT_DIFFERS: RefusalSite = {
+  id: 'PASID_HWPT_DIFFERS',
+  errno: EINVAL,
+  spec: 'section 10',
+  operands: { pasid: 'u32', hwpt: 'u32', asked: 'u32' },
+  sentence: 'PASID {pasid} of the device uses hwpt {hwpt}, not {asked} (0: none)',
+  remedy: 'a normal answer: not this table',
+}
+
 export const MAP_MISALIGNED: RefusalSite = {
   id: 'MAP_MISALIGNED',
   errno: EINVAL,

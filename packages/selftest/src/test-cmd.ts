@@ -22,6 +22,10 @@ import {
   IOMMU_TEST_OP_MOCK_DOMAIN,
   IOMMU_TEST_OP_MOCK_DOMAIN_FLAGS,
   IOMMU_TEST_OP_MOCK_DOMAIN_REPLACE,
+  IOMMU_TEST_OP_PASID_ATTACH,
+  IOMMU_TEST_OP_PASID_CHECK_HWPT,
+  IOMMU_TEST_OP_PASID_DETACH,
+  IOMMU_TEST_OP_PASID_REPLACE,
   IOMMU_TEST_OP_SET_TEMP_MEMORY_LIMIT,
   iommu_test_cmd,
   PAGE_SIZE,
@@ -35,6 +39,7 @@ import {
 } from './access-ops.js'
 import { checkMap, mockDomain, mockDomainReplace } from './device-ops.js'
 import { MockDriver } from './mock-driver.js'
+import { pasidAttach, pasidCheckHwpt, pasidDetach, pasidReplace } from './pasid-ops.js'
 import {
   MEMORY_LIMIT_TOO_SMALL,
   PAGE_NOT_THERE,
@@ -66,6 +71,10 @@ export function registerSelftest(engine: Iommufd, tables: IopTables): TestOps {
     [IOMMU_TEST_OP_MOCK_DOMAIN, (ucmd: Ucmd) => mockDomain(ucmd, iommu)],
     [IOMMU_TEST_OP_MOCK_DOMAIN_FLAGS, (ucmd: Ucmd) => mockDomain(ucmd, iommu)],
     [IOMMU_TEST_OP_MOCK_DOMAIN_REPLACE, mockDomainReplace],
+    [IOMMU_TEST_OP_PASID_ATTACH, pasidAttach],
+    [IOMMU_TEST_OP_PASID_REPLACE, pasidReplace],
+    [IOMMU_TEST_OP_PASID_DETACH, pasidDetach],
+    [IOMMU_TEST_OP_PASID_CHECK_HWPT, pasidCheckHwpt],
     [IOMMU_TEST_OP_MD_CHECK_MAP, checkMap],
     [IOMMU_TEST_OP_MD_CHECK_REFS, checkRefs],
     [IOMMU_TEST_OP_CREATE_ACCESS, createAccess],

@@ -18,7 +18,8 @@ import {
   type Word,
 } from './format.js'
 import { readAndClearDirty, setDirty } from './pt-dirty.js'
-import { mapFrames, mapRange } from './pt-map.js'
+import { mapRange } from './pt-map.js'
+import { mapFrames } from './pt-map-frames.js'
 import { unmapRange } from './pt-unmap.js'
 
 /** What createPageTable has made of a configuration. */
@@ -150,7 +151,9 @@ export class PageTable {
 
   /**
    * Maps `bytes` bytes, below 2^31 and a multiple of the smallest page, at the IOVA: from byte
-   * `offset` of frame `frames[at]` on, then `frames[at + 1]`, …, each of 4 KiB. As map.
+   * `offset` of frame `frames[at]` on, then `frames[at + 1]`, …, each of 4 KiB. Frames that follow
+   * one another are mapped in the largest pages that fit or, without `largePages`, frame by frame.
+   * Else as map.
    */
   mapFrames(
     iovaHi: number,
@@ -160,8 +163,9 @@ export class PageTable {
     offset: number,
     bytes: number,
     prot: number,
+    largePages = true,
   ): number {
-    return mapFrames(this, iovaHi, iovaLo, frames, at, offset, bytes, prot)
+    return mapFrames(this, iovaHi, iovaLo, frames, at, offset, bytes, prot, largePages)
   }
 
   /**

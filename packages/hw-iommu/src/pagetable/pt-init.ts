@@ -31,8 +31,6 @@ export function createPageTable(
   const vaszLg2 = Math.min(maxVaszLg2, covered)
   // Of a top table that is larger than its address space not even one word would be used.
   if (vaszLg2 < levelLg2(format, topLevel)) return -EINVAL
-  features.delete('FULL_VA')
-  if (vaszLg2 === 64) features.add('FULL_VA')
   const geometry = {
     features,
     topLevel,

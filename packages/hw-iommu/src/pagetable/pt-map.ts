@@ -14,11 +14,10 @@ import { levelLg2, PT_MMIO, PT_READ, PT_WRITE, type Word } from './format.js'
 import type { PageTable } from './page-table.js'
 import { hasLeaf, unlinkTree } from './pt-tree.js'
 
-const FRAME_BYTES = 4096
 const TABLE_ENTRIES = 512
 
 /** Bits of the leaves of the call that runs, apart from address and size; and those of the size. */
-const leaf: Word = { hi: 0, lo: 0 }
+export const leaf: Word = { hi: 0, lo: 0 }
 const size: Word = { hi: 0, lo: 0 }
 
 export function mapRange(
@@ -39,50 +38,13 @@ export function mapRange(
   return rc < 0 ? rc : mapPages(t, iovaHi, iovaLo, paddrHi, paddrLo, lengthHi, lengthLo)
 }
 
-export function mapFrames(
+/** Makes the bits that all leaves of a call have: 0, -EINVAL or -ERANGE. */
+export function prepareLeaves(
   t: PageTable,
-  iovaHi: number,
-  iovaLo: number,
-  frames: Uint32Array,
-  at: number,
-  offset: number,
-  bytes: number,
+  paddrHi: number,
+  paddrLo: number,
   prot: number,
 ): number {
-  let totalHi = 0
-  let totalLo = 0
-  let inFrame = offset
-  for (let done = 0; done < bytes; ) {
-    const run = runLength(frames, at, Math.ceil((inFrame + bytes - done) / FRAME_BYTES))
-    const length = Math.min(run * FRAME_BYTES - inFrame, bytes - done)
-    const frame = frames[at] as number
-    const hi = sumHi(iovaHi, iovaLo, 0, done)
-    const lo = (iovaLo + done) | 0
-    const rc = mapRange(t, hi, lo, frame >>> 20, (frame << 12) | inFrame, 0, length, prot)
-    totalHi = sumHi(totalHi, totalLo, t.doneHi, t.doneLo)
-    totalLo = (totalLo + t.doneLo) | 0
-    if (rc < 0) {
-      t.doneHi = totalHi
-      t.doneLo = totalLo
-      return rc
-    }
-    done += length
-    at += run
-    inFrame = 0
-  }
-  t.doneHi = totalHi
-  t.doneLo = totalLo
-  return 0
-}
-
-/** How many of the next frames, at most `most`, follow one another. */
-function runLength(frames: Uint32Array, at: number, most: number): number {
-  let n = 1
-  while (n < most && frames[at + n] === (frames[at] as number) + n) n++
-  return n
-}
-
-function prepareLeaves(t: PageTable, paddrHi: number, paddrLo: number, prot: number): number {
   if ((prot & (PT_READ | PT_WRITE)) === 0) return -EINVAL
   if (t.maxOaszLg2 < 64 && bitsAt(paddrHi, paddrLo, t.maxOaszLg2) !== 0) return -ERANGE
 
@@ -91,7 +53,8 @@ function prepareLeaves(t: PageTable, paddrHi: number, paddrLo: number, prot: num
   return rc
 }
 
-function checkRange(
+/** Checks a range and makes the table large enough for it: 0 or a negative errno. */
+export function checkRange(
   t: PageTable,
   iovaHi: number,
   iovaLo: number,
@@ -136,7 +99,8 @@ function levelOf(t: PageTable, lg2: number): number {
   return Math.floor((lg2 - t.format.granuleLg2) / 9)
 }
 
-function mapPages(
+/** Maps what has been checked: 0, -ENXIO, -EADDRINUSE, -ENOMEM; adds to the bytes done. */
+export function mapPages(
   t: PageTable,
   iovaHi: number,
   iovaLo: number,
@@ -182,7 +146,7 @@ function mapPages(
 }
 
 /** The table of `level` that translates the IOVA, made when it is missing; -EADDRINUSE, -ENOMEM. */
-function descend(t: PageTable, level: number, iovaHi: number, iovaLo: number): number {
+export function descend(t: PageTable, level: number, iovaHi: number, iovaLo: number): number {
   const { presentLo } = t.format
   let table = t.top
   for (let l = t.topLevel; l > level; l--) {
@@ -274,7 +238,8 @@ function writePages(
   return n
 }
 
-function isFree(words: Uint32Array, at: number, end: number, presentLo: number): boolean {
+/** Whether none of the words [at, end) is in use. */
+export function isFree(words: Uint32Array, at: number, end: number, presentLo: number): boolean {
   for (; at < end; at += 2) if (((words[at] as number) & presentLo) !== 0) return false
   return true
 }
