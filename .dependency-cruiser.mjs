@@ -43,11 +43,17 @@ export default {
     },
     {
       name: 'no-node-below-the-command',
-      comment: 'node:* only in the command, in tests for Node, in benches and in test helpers',
+      comment:
+        'node:* only in the command and in what runs programs, in tests for Node, in benches and in test helpers',
       severity: 'error',
       from: {
         path: '^packages/[^/]+/src/',
-        pathNot: ['^packages/iommufd/src/cli[./]', '\\.node\\.test\\.ts$', '\\.bench\\.ts$'],
+        pathNot: [
+          '^packages/iommufd/src/cli[./]',
+          '^packages/run/',
+          '\\.node\\.test\\.ts$',
+          '\\.bench\\.ts$',
+        ],
       },
       to: { dependencyTypes: ['core'] },
     },

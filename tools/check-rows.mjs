@@ -11,7 +11,6 @@ const SECTIONS = { F: 9, C: 10, L: 15, E: 12, V: 33 }
 
 const MISSING = {
   F8: 'mmap of an iommufd',
-  L2: 'IOMMU_GET_HW_INFO',
   L3: 'dirty tracking',
   L4: 'dirty tracking',
   L5: 'invalidation of nested tables',
@@ -22,7 +21,6 @@ const MISSING = {
   L12: 'event queues',
   L13: 'event queues',
   L14: 'hardware queues',
-  E9: 'interrupt pages in the software MSI window',
   E12: 'concurrent calls: a call ends before the next begins',
 }
 

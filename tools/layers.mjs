@@ -11,6 +11,7 @@ export const layers = [
   ['hw-iommu', 'access'],
   ['vfio-compat'],
   ['selftest'],
+  ['run'],
   ['iommufd'],
 ]
 

@@ -194,3 +194,15 @@ export interface Host {
   /** How many pins are held on a frame now. */
   pins(frame: number): number
 }
+
+/** Makes what an open of a device gives, or refuses with a negative errno. */
+export type OpenDevice = (task: Task) => FileOperations | number
+
+/** A machine that devices can be put on: where an engine makes itself known. */
+export interface DeviceHost extends Host {
+  /**
+   * Makes `path` something to open.
+   * @throws when the path is taken
+   */
+  registerDevice(path: string, open: OpenDevice): void
+}

@@ -17,11 +17,12 @@ import { offsetOf, pageOf } from './address.js'
 import { credentials } from './credentials.js'
 import { Frames } from './frames.js'
 import {
+  type DeviceHost,
   File,
   type FileOperations,
   FMODE_READ,
   FMODE_WRITE,
-  type Host,
+  type OpenDevice,
   type Task,
   type User,
 } from './host.js'
@@ -38,9 +39,6 @@ const devNull: FileOperations = {
   write: (_task, _hi, _lo, length) => length,
 }
 
-/** Makes what an open of a device gives, or refuses with a negative errno. */
-export type OpenDevice = (task: Task) => FileOperations | number
-
 export interface MachineOptions {
   /** Bytes of memory the machine has at most; frames are allocated as they are touched. Default 4 GiB, the most. */
   readonly memory?: number
@@ -55,7 +53,7 @@ export interface SpawnOptions {
   readonly caps?: Iterable<number>
 }
 
-export class Machine implements Host {
+export class Machine implements DeviceHost {
   readonly #frames: Frames
   readonly #devices = new Map<string, OpenDevice>([['/dev/null', () => devNull]])
   readonly #users = new Map<number, User>()

@@ -10,7 +10,7 @@ import type { IommufdHwpt } from './hwpt.js'
 import { DeviceReservation } from './resv-regions.js'
 
 /** Attached devices, each with what it reserves. */
-export type AttachedDevices = Map<Device, DeviceReservation | undefined>
+type AttachedDevices = Map<Device, DeviceReservation | undefined>
 
 export class Attachment {
   readonly pasid: number

@@ -31,6 +31,8 @@ export class Device {
    * has taken it.
    */
   maxPasids = 0
+  /** IOMMU_HW_CAP_PCI_PASID_*: what it can ask for with a PASID beside reading and writing. */
+  pasidCapabilities = 0
 
   constructor(name: string, options: DeviceOptions = {}) {
     this.name = name

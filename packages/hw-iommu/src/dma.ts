@@ -3,10 +3,10 @@
  * DMA of a device: reading and writing memory by IOVA (SPEC section 8).
  *
  * Invariant: a device reaches what the domain that it is attached to maps and permits, as far as the
- * IOTLB has not remembered something else, and nothing more. What it may not is a fault record, never
- * an exception; the bytes before it have been transferred.
+ * IOTLB has not remembered something else, and of that only memory that is pinned. What it may not is
+ * a fault record, never an exception; the bytes before it have been transferred.
  */
-import { isAfter, toBigInt } from '@iommufd/core'
+import { isAfter, sumHi, toBigInt } from '@iommufd/core'
 import type { Host } from '@iommufd/host'
 import { AREA_READ, AREA_WRITE } from '@iommufd/pages'
 import { PAGE_SIZE } from '@iommufd/uapi'
@@ -16,25 +16,28 @@ import { Translation } from './translation.js'
 
 /** Why a device was stopped. */
 export type DmaFaultReason =
-  /** The device is not known to an IOMMU, or nothing is attached for the PASID. */
+  /** The device is not known to an IOMMU, cannot send the PASID, or nothing is attached for that. */
   | 'NO_DOMAIN'
   /** The device is attached to the blocked domain. */
   | 'BLOCKED'
   /** Tables of guests are not walked. */
   | 'NESTED_NOT_WALKED'
-  /** The IOVA lies outside of what the domain can map. */
+  /** The IOVA lies outside of what the domain can map, or the access goes on beyond 2^64 - 1. */
   | 'OUTSIDE_APERTURE'
   | 'NOT_MAPPED'
   | 'NOT_READABLE'
   | 'NOT_WRITABLE'
-  /** The physical address, of the identity domain, is no memory that is held for devices. */
+  /**
+   * The physical address is no memory that is held for devices: an interrupt page, a wrong address of
+   * an identity domain, or memory that was given back while an IOTLB still remembers it.
+   */
   | 'NO_MEMORY'
 
 /** An access that was stopped. */
 export interface DmaFault {
   readonly device: Device
   readonly pasid: number
-  /** The first IOVA that could not be accessed. */
+  /** The first IOVA that could not be accessed; 0 for an access that goes on beyond 2^64 - 1. */
   readonly iova: bigint
   readonly direction: 'read' | 'write'
   readonly reason: DmaFaultReason
@@ -85,7 +88,8 @@ export class DeviceDma {
 
   /**
    * Reads `length` bytes (default: all that fit) at the IOVA into `data[at…]`: how many bytes. Fewer
-   * than `length` means that a fault has been recorded. RangeError for an IOVA that is no u64.
+   * than `length` means that a fault has been recorded. RangeError for an IOVA that is no u64, and
+   * for bytes that `data` does not have.
    */
   read(iova: bigint | number, data: Uint8Array, at = 0, length: number = data.length - at): number {
     setEdge(iova)
@@ -127,38 +131,40 @@ export class DeviceDma {
 
   /** As read, with the IOVA as two int32 words. */
   readAt(iovaHi: number, iovaLo: number, data: Uint8Array, at: number, length: number): number {
+    checkBytes(data, at, length)
     let hi = iovaHi
     let lo = iovaLo
     for (let done = 0; done < length; ) {
-      const n = this.#run(hi, lo, length - done, AREA_READ)
+      const n =
+        done > 0 && (hi | lo) === 0 ? this.#wrapped() : this.#run(hi, lo, length - done, AREA_READ)
       if (n === 0) {
         this.#record(hi, lo, 'read')
         return done
       }
       this.#host.readFrame(this.#frame, this.#offset, data, at + done, n)
       done += n
-      const next = (lo + n) | 0
-      if (next >>> 0 < n) hi = (hi + 1) | 0
-      lo = next
+      hi = sumHi(hi, lo, 0, n)
+      lo = (lo + n) | 0
     }
     return length
   }
 
   /** As write, with the IOVA as two int32 words. */
   writeAt(iovaHi: number, iovaLo: number, data: Uint8Array, at: number, length: number): number {
+    checkBytes(data, at, length)
     let hi = iovaHi
     let lo = iovaLo
     for (let done = 0; done < length; ) {
-      const n = this.#run(hi, lo, length - done, AREA_WRITE)
+      const n =
+        done > 0 && (hi | lo) === 0 ? this.#wrapped() : this.#run(hi, lo, length - done, AREA_WRITE)
       if (n === 0) {
         this.#record(hi, lo, 'write')
         return done
       }
       this.#host.writeFrame(this.#frame, this.#offset, data, at + done, n)
       done += n
-      const next = (lo + n) | 0
-      if (next >>> 0 < n) hi = (hi + 1) | 0
-      lo = next
+      hi = sumHi(hi, lo, 0, n)
+      lo = (lo + n) | 0
     }
     return length
   }
@@ -180,26 +186,47 @@ export class DeviceDma {
       lo = next
       const expected = offset + bytes
       // What does not follow, or is a fault, ends the run and is looked at again.
-      if (!this.#translate(hi, lo, prot)) break
+      if ((hi | lo) === 0 || !this.#translate(hi, lo, prot)) break
       if (translation.frame !== frame + Math.floor(expected / PAGE_SIZE)) break
       if (translation.offset !== expected % PAGE_SIZE) break
       bytes += bytesToEnd(lo)
     }
     this.#frame = frame
     this.#offset = offset
-    return Math.min(bytes, most)
+    return this.#held(frame, offset, Math.min(bytes, most))
+  }
+
+  /** How many of the bytes lie in pinned frames, from the first on; 0 is a fault. */
+  #held(frame: number, offset: number, bytes: number): number {
+    const host = this.#host
+    for (let done = 0; done < bytes; done += PAGE_SIZE - ((offset + done) & (PAGE_SIZE - 1))) {
+      if (host.pins(frame + ((offset + done) >>> 12)) > 0) continue
+      if (done === 0) this.#fail('NO_MEMORY')
+      return done
+    }
+    return bytes
+  }
+
+  /** An access does not go on at IOVA 0. */
+  #wrapped(): number {
+    this.#fail('OUTSIDE_APERTURE')
+    return 0
   }
 
   /** Fills `translation`, or leaves the reason of the fault. */
   #translate(iovaHi: number, iovaLo: number, prot: number): boolean {
-    const { group } = this.device
-    const domain =
-      this.pasid === IOMMU_NO_PASID ? group?.domain : group?.pasids.domain(this.pasid)
+    const domain = this.#domain()
     if (domain === undefined) return this.#fail('NO_DOMAIN')
     if (domain.type === 'paging')
       return this.#translatePaging(asPaging(domain), iovaHi, iovaLo, prot)
     if (domain.type === 'identity') return this.#translateIdentity(iovaHi, iovaLo)
     return this.#fail(domain.type === 'blocked' ? 'BLOCKED' : 'NESTED_NOT_WALKED')
+  }
+
+  #domain(): AttachableDomain | undefined {
+    const { device, pasid } = this
+    if (pasid === IOMMU_NO_PASID) return device.group?.domain
+    return pasid < device.maxPasids ? device.group?.pasids.domain(pasid) : undefined
   }
 
   #translatePaging(domain: PagingDomain, iovaHi: number, iovaLo: number, prot: number): boolean {
@@ -222,9 +249,8 @@ export class DeviceDma {
   }
 
   #translateIdentity(iovaHi: number, iovaLo: number): boolean {
-    const frame = (iovaHi << 20) | (iovaLo >>> 12)
-    if (iovaHi >>> 11 !== 0 || this.#host.pins(frame) === 0) return this.#fail('NO_MEMORY')
-    translation.frame = frame
+    if (iovaHi >>> 11 !== 0) return this.#fail('NO_MEMORY')
+    translation.frame = (iovaHi << 20) | (iovaLo >>> 12)
     translation.offset = iovaLo & (PAGE_SIZE - 1)
     translation.lg2 = 12
     return true
@@ -262,6 +288,11 @@ function isInAperture(domain: PagingDomain, hi: number, lo: number): boolean {
 function bytesToEnd(iovaLo: number): number {
   const mask = (1 << Math.min(translation.lg2, 30)) - 1
   return mask + 1 - (iovaLo & mask)
+}
+
+function checkBytes(data: Uint8Array, at: number, length: number): void {
+  if (at >= 0 && length >= 0 && at + length <= data.length) return
+  throw new RangeError(`${length} bytes from ${at} on are not in the ${data.length} of the array`)
 }
 
 /** Puts the IOVA into `edgeWords`. */

@@ -26,6 +26,8 @@ export const IOMMU_CAP_ENFORCE_CACHE_COHERENCY = 3
 export const IOMMU_CAP_DEFERRED_FLUSH = 4
 /** Domains can record which pages were written. */
 export const IOMMU_CAP_DIRTY_TRACKING = 5
+/** The device may keep translations itself (ATS). */
+export const IOMMU_CAP_PCI_ATS_SUPPORTED = 6
 
 /** Must be mapped one to one. */
 export const IOMMU_RESV_DIRECT = 0
@@ -144,6 +146,14 @@ export interface NestedDomain extends AttachableDomain {
   readonly type: 'nested'
 }
 
+/** What a driver tells programs about an IOMMU. */
+export interface HwInfo {
+  /** IOMMU_HW_INFO_TYPE_*, not NONE. */
+  readonly type: number
+  /** The struct of this type. */
+  readonly data: Uint8Array
+}
+
 /** A driver. Its object is its identity. */
 export interface IommuOps {
   readonly name: string
@@ -154,6 +164,11 @@ export interface IommuOps {
   releaseDevice?(dev: Device): void
   /** The group of a probed device: one that exists, or a new one. */
   deviceGroup(dev: Device): IommuGroup
+  /**
+   * Describes the device's IOMMU as `type`, or as what it is for IOMMU_HW_INFO_TYPE_DEFAULT;
+   * -EOPNOTSUPP for a type that it is not. Without it the type is IOMMU_HW_INFO_TYPE_NONE.
+   */
+  hwInfo?(dev: Device, type: number): HwInfo | number
   getResvRegions?(dev: Device): readonly IommuResvRegion[]
   /** What devices use that nobody owns; `identityDomain` or `blockedDomain` when it is absent. */
   readonly defaultDomain?: AttachableDomain

@@ -2,7 +2,7 @@
 //
 // Every allocation, pin, charge and user copy on the way fails once; each time everything is as before.
 
-import { IOMMU_HWPT_ALLOC_PASID } from '@iommufd/uapi'
+import { IOMMU_DESTROY, IOMMU_HWPT_ALLOC_PASID, iommu_destroy } from '@iommufd/uapi'
 import { describe, expect, test } from 'vitest'
 import { World } from '../test/harness.js'
 import {
@@ -91,6 +91,11 @@ const scenes: Record<string, () => Scene> = {
     iommufd_sw_msi(new MsiDesc(idev.dev), 0x809_0040)
     idev.detach()
     return { world: made, call: () => idev.attach(ids[1] as number) }
+  },
+  'destroy a table': () => {
+    const { world: made, bound, ids } = world()
+    const id = hwptOf(made, { dev_id: bound[0]?.id ?? 0, pt_id: ids[0] as number })
+    return { world: made, call: () => made.ioctl(IOMMU_DESTROY, iommu_destroy, { id }).ret || 1 }
   },
   HWPT_ALLOC: () => {
     const { world: made, bound, ids } = world()

@@ -18,11 +18,13 @@ export { DeviceDma, type DmaFault, type DmaFaultReason, type DmaSegment } from '
 export {
   type AttachableDomain,
   type DirtyOps,
+  type HwInfo,
   IOMMU_CAP_CACHE_COHERENCY,
   IOMMU_CAP_DEFERRED_FLUSH,
   IOMMU_CAP_DIRTY_TRACKING,
   IOMMU_CAP_ENFORCE_CACHE_COHERENCY,
   IOMMU_CAP_NOEXEC,
+  IOMMU_CAP_PCI_ATS_SUPPORTED,
   IOMMU_CAP_PRE_BOOT_PROTECTION,
   IOMMU_RESV_DIRECT,
   IOMMU_RESV_DIRECT_RELAXABLE,

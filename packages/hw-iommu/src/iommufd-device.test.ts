@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { PAGE, World } from '../test/harness.js'
 import { ToyDevice } from '../test/toy-driver.js'
 import {
+  type AttachableDomain,
   domainTraits,
   IOMMU_NO_PASID,
   type IommufdDevice,
@@ -205,6 +206,15 @@ describe('E10: replacing', () => {
     expect(world.hwpt(id).users).toBe(2)
   })
 
+  test('a table by itself: the hardware is left alone', () => {
+    const world = new World()
+    const a = world.bind(world.device('a'))
+    const id = attach(a, world.ioas().id)
+    ;(a.dev as ToyDevice).accepts = () => -5
+    expect(replace(a, id)).toBe(id)
+    expect(world.hwpt(id).users).toBe(1)
+  })
+
   test('without an attached device there is nothing to replace', () => {
     const world = new World()
     const ioas = world.ioas()
@@ -215,6 +225,39 @@ describe('E10: replacing', () => {
     expect(world.state()).toEqual(before)
     const id = attach(a, ioas.id)
     expect(world.outcome(replace(b, id))).toBe('EINVAL DEVICE_NOT_ATTACHED')
+  })
+
+  test.each([0, 1, 2])('device %i of three refuses: those before it go back, in reverse', (nth) => {
+    const world = new World()
+    const [first, second] = [world.ioas(), world.ioas()]
+    const bound = ['a', 'b', 'c'].map((name) => world.bind(world.device(name, { group: 'g' })))
+    const [a] = bound as [IommufdDevice]
+    const log: string[] = []
+    const refuse = (isRefused: (domain: AttachableDomain) => boolean): void => {
+      for (const [i, { dev }] of bound.entries()) {
+        ;(dev as ToyDevice).accepts = (domain) => {
+          log.push(`${dev.name} ${isRefused(domain) ? 'new' : 'old'}`)
+          return i === nth && isRefused(domain) ? -5 : 0
+        }
+      }
+    }
+    const tried = ['a new', 'b new', 'c new'].slice(0, nth + 1)
+    const undone = ['b old', 'a old'].slice(2 - nth)
+    refuse(({ type }) => type === 'paging')
+    const before = world.state()
+    expect(world.outcome(attach(a, first.id))).toBe('EIO DRIVER_REFUSED')
+    expect(log).toEqual([...tried, ...undone])
+    expect(world.state()).toEqual(before)
+    refuse(() => false)
+    for (const idev of bound) attach(idev, first.id)
+    const attached = world.state()
+    const { domain } = world.hwpt(a.igroup.hwpt(IOMMU_NO_PASID)?.id ?? 0)
+    refuse((wanted) => wanted !== domain)
+    log.length = 0
+    expect(world.outcome(replace(a, second.id))).toBe('EIO DRIVER_REFUSED')
+    expect(log).toEqual([...tried, ...undone])
+    expect(world.state()).toEqual(attached)
+    expect(world.warnings).toEqual([])
   })
 
   test('one device of the group refuses: all stay where they were', () => {

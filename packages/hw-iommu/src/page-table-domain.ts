@@ -11,7 +11,7 @@ import type { Device } from './device.js'
 import type { AttachableDomain, DirtyOps, IommuOps, PagingDomain } from './driver.js'
 import { Iotlb } from './iotlb.js'
 import type { IotlbGather } from './iotlb-gather.js'
-import { type PageTable, PT_CACHE, PT_READ, PT_WRITE } from './pagetable/index.js'
+import { type PageTable, PT_CACHE, PT_READ, PT_WRITE, type ReportDirty } from './pagetable/index.js'
 import type { Translation } from './translation.js'
 
 const FRAME_LG2 = 12
@@ -37,7 +37,7 @@ export class PageTableDomain implements PagingDomain {
   readonly dirtyOps?: DirtyOps
   #isTracking = false
 
-  /** `table` is empty; its page sizes are final. */
+  /** `table` is empty; its page sizes are final. `tracksDirty` needs a format with dirty bits. */
   constructor(owner: IommuOps, table: PageTable, aperture?: Aperture, tracksDirty = false) {
     this.owner = owner
     this.table = table
@@ -50,6 +50,9 @@ export class PageTableDomain implements PagingDomain {
     this.apertureStartLo = Number(BigInt.asIntN(32, start))
     this.apertureLastHi = Number(BigInt.asIntN(32, last >> 32n))
     this.apertureLastLo = Number(BigInt.asIntN(32, last))
+    if (tracksDirty && table.format.dirtyLo === 0) {
+      throw new Error(`the page tables of ${table.format.name} do not track which pages are dirty`)
+    }
     if (tracksDirty) this.dirtyOps = this.#makeDirtyOps()
   }
 
@@ -95,7 +98,7 @@ export class PageTableDomain implements PagingDomain {
   translate(iovaHi: number, iovaLo: number, out: Translation): boolean {
     const { table } = this
     if (!table.walk(iovaHi, iovaLo)) return false
-    out.frame = (table.physHi << (32 - FRAME_LG2)) | (table.physLo >>> FRAME_LG2)
+    out.frame = ((table.physHi << (32 - FRAME_LG2)) | (table.physLo >>> FRAME_LG2)) >>> 0
     out.offset = table.physLo & ((1 << FRAME_LG2) - 1)
     out.lg2 = table.lg2
     out.prot =
@@ -129,9 +132,12 @@ export class PageTableDomain implements PagingDomain {
       },
       readAndClearDirty(iovaHi, iovaLo, bytes, noClear, gather, report) {
         const lengthHi = Math.floor(bytes / 2 ** 32)
-        const rc = table.readAndClearDirty(iovaHi, iovaLo, lengthHi, bytes | 0, noClear, report)
-        if (rc === 0 && !noClear) gather.add(iovaHi, iovaLo, bytes)
-        return rc
+        // A page is cleared whole, and more of it than the range may be remembered as dirty.
+        const take: ReportDirty = (hi, lo, lg2) => {
+          if (!noClear) gather.add(hi, lo, 2 ** lg2)
+          report(hi, lo, lg2)
+        }
+        return table.readAndClearDirty(iovaHi, iovaLo, lengthHi, bytes | 0, noClear, take)
       },
     }
   }

@@ -94,6 +94,8 @@ describe('E10: PASIDs', () => {
     scene.detach(1)
     scene.detach(1)
     expect(scene.world.hwpt(id).users).toBe(0)
+    expect(scene.attach(1, id)).toBe('ok')
+    expect(scene.used()).toEqual({ 1: id })
     expect(scene.world.warnings).toEqual([])
   })
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Every refusal of the driver model: well formed, and listed in the README. That each is reached by a call is shown by the
-// tests of the calls, which name them.
+// Every refusal of the driver model: well formed, and listed in the README. That each is reached by a call is shown in
+// refusals-reached.test.ts.
 
 import { errnoName } from '@iommufd/uapi'
 import { describe, expect, test } from 'vitest'

@@ -353,6 +353,24 @@ export const FAULT_QUEUE_UNKNOWN: RefusalSite = {
   remedy: 'leave IOMMU_HWPT_FAULT_ID_VALID out',
 }
 
+export const HW_INFO_FLAGS_UNKNOWN: RefusalSite = {
+  id: 'HW_INFO_FLAGS_UNKNOWN',
+  errno: EOPNOTSUPP,
+  spec: 'L2',
+  operands: { flags: 'flags', known: 'flags' },
+  sentence: 'flags {flags} has bits outside {known}',
+  remedy: 'use IOMMU_HW_INFO_FLAG_INPUT_TYPE or 0',
+}
+
+export const HW_INFO_RESERVED_NOT_ZERO: RefusalSite = {
+  id: 'HW_INFO_RESERVED_NOT_ZERO',
+  errno: EOPNOTSUPP,
+  spec: 'L2',
+  operands: { reserved: 'flags' },
+  sentence: '__reserved is {reserved}',
+  remedy: 'zero the whole struct before setting fields',
+}
+
 export const USER_DATA_TYPE: RefusalSite = {
   id: 'USER_DATA_TYPE',
   errno: EINVAL,

@@ -6,7 +6,7 @@ import type { TableFormatName, TableMemory } from '../src/table-reader/index.js'
 import dumps from './recorded-dumps.json?raw'
 
 /** A line of a dump. */
-export interface RecordedWord {
+interface RecordedWord {
   readonly level: number
   readonly va: string
   readonly word: string

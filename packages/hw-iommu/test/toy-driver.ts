@@ -77,6 +77,8 @@ export class ToyDomain implements PagingDomain {
   readonly apertureLastLo: number = -1
   /** Frame by page of IOVAs. */
   readonly entries: Map<number, number> = new Map()
+  /** What devices may do, by page of IOVAs; of pages that are no longer mapped too. */
+  readonly #prots = new Map<number, number>()
   readonly canEnforce: boolean
   isFree = false
 
@@ -104,10 +106,14 @@ export class ToyDomain implements PagingDomain {
     at: number,
     _offset: number,
     bytes: number,
+    prot: number,
   ): number {
     const first = pageOf(iovaHi, iovaLo)
-    for (let i = 0; i < bytes / PAGE_SIZE; i++)
+    for (let i = 0; i < bytes / PAGE_SIZE; i++) {
+      if (this.entries.has(first + i)) throw new Error('a page is mapped twice')
       this.entries.set(first + i, frames[at + i] as number)
+      this.#prots.set(first + i, prot)
+    }
     return 0
   }
 
@@ -125,7 +131,7 @@ export class ToyDomain implements PagingDomain {
     out.frame = frame
     out.offset = iovaLo & (PAGE_SIZE - 1)
     out.lg2 = 12
-    out.prot = 3
+    out.prot = this.#prots.get(pageOf(iovaHi, iovaLo)) ?? 0
     return true
   }
 

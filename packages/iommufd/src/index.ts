@@ -11,6 +11,7 @@ export {
 } from './client.js'
 export { type AttachOptions, attachIommufd } from './engine.js'
 export { type ExplainedCall, explainTrace } from './explain/explain.js'
+export { type Recording, readRecording, replayRecording } from './recording.js'
 export type { Difference } from './replay/differences.js'
 export { formatAnswer, formatCall, formatReturn } from './replay/format.js'
 export type { Reason } from './replay/reason.js'
@@ -21,6 +22,7 @@ export {
   replayTrace,
 } from './replay/replay.js'
 export { Replayer } from './replay/replayer.js'
+export type * from './replay-pagetable/recording.js'
 export { TraceError } from './trace/error.js'
 export type { U64 } from './trace/hex.js'
 export { parseTrace, readTrace, readTraceHeader } from './trace/reader.js'

@@ -10,6 +10,7 @@ import { build } from 'esbuild'
 
 const packageFolder = fileURLToPath(new URL('..', import.meta.url))
 export const traces: string = join(packageFolder, 'test/traces')
+export const pagetables: string = join(packageFolder, 'test/pagetables')
 
 export interface Result {
   readonly code: number | null

@@ -2,6 +2,11 @@
 import { registerHwIommu } from '@iommufd/hw-iommu'
 import { IOAS } from '@iommufd/pages'
 import {
+  IOMMU_GET_HW_INFO,
+  IOMMU_HW_CAP_DIRTY_TRACKING,
+  IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED,
+  IOMMU_HW_INFO_SELFTEST_REGVAL,
+  IOMMU_HW_INFO_TYPE_SELFTEST,
   IOMMU_HWPT_ALLOC,
   IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
   IOMMU_HWPT_ALLOC_NEST_PARENT,
@@ -10,12 +15,17 @@ import {
   IOMMU_TEST_OP_MOCK_DOMAIN,
   IOMMU_TEST_OP_MOCK_DOMAIN_FLAGS,
   IOMMU_TEST_OP_MOCK_DOMAIN_REPLACE,
+  iommu_hw_info,
   iommu_hwpt_alloc,
   iommu_hwpt_selftest,
+  iommu_test_hw_info,
   MOCK_APERTURE_LAST,
   MOCK_APERTURE_START,
   MOCK_FLAGS_DEVICE_NO_DIRTY,
+  MOCK_FLAGS_DEVICE_PASID,
   MOCK_IOMMUPT_HUGE,
+  MOCK_PASID_WIDTH,
+  readStruct,
   type StructInput,
   writeStruct,
 } from '@iommufd/uapi'
@@ -265,5 +275,28 @@ describe('section 10: MD_CHECK_MAP', () => {
     const rc = domain?.map(0, START, Uint32Array.of(1), 0, 0, PAGE, 0, true) ?? 0
     expect(why(booted.engine, rc)).toBe('EINVAL MOCK_MAP_WITHOUT_PERMISSION')
     expect(checkMap(booted, hwpt, START, 2048)).toBe('EINVAL MAP_DIFFERS')
+  })
+})
+
+test.each([
+  [0, 0, IOMMU_HW_CAP_DIRTY_TRACKING],
+  [MOCK_FLAGS_DEVICE_NO_DIRTY, 0, 0],
+  [MOCK_FLAGS_DEVICE_PASID, MOCK_PASID_WIDTH, IOMMU_HW_CAP_DIRTY_TRACKING],
+])('L2: what a mock device made with flags %i tells of its IOMMU', (flags, pasidBits, caps) => {
+  const booted = start()
+  const { idev } = mockDomain(booted, 1, flags)
+  const values = { dev_id: idev, data_len: 8, data_uptr: DATA }
+  const { ret, out } = ioctl(booted, IOMMU_GET_HW_INFO, iommu_hw_info, values)
+  expect(why(booted.engine, ret)).toBe('0')
+  expect(out).toMatchObject({
+    data_len: 8,
+    out_data_type: IOMMU_HW_INFO_TYPE_SELFTEST,
+    out_max_pasid_log2: pasidBits,
+    out_capabilities: BigInt(caps | IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED),
+  })
+  const bytes = booted.process.load(DATA, 8) as Uint8Array
+  expect(readStruct(iommu_test_hw_info, bytes)).toEqual({
+    flags: 0,
+    test_reg: IOMMU_HW_INFO_SELFTEST_REGVAL,
   })
 })

@@ -30,8 +30,8 @@ const { at } = iommu_test_cmd
 const KNOWN_FLAGS = MOCK_FLAGS_DEVICE_NO_DIRTY | MOCK_FLAGS_DEVICE_PASID
 const OFFSET_MASK = PAGE_SIZE - 1
 
-/** The handle of a mock device: destroying it detaches and unbinds the device. */
-export class MockDeviceHandle extends IommufdObject {
+/** The handle of a mock device: destroying it detaches the device with all its PASIDs and unbinds it. */
+class MockDeviceHandle extends IommufdObject {
   readonly typeName: string = 'SELFTEST'
   readonly dev: MockDevice
   idev: IommufdDevice | undefined
@@ -52,7 +52,7 @@ export class MockDeviceHandle extends IommufdObject {
   }
 
   override destroy(): void {
-    this.idev?.detach()
+    for (const pasid of this.idev?.igroup.pasids(this.dev) ?? []) this.idev?.detach(pasid)
     this.idev?.unbind()
     this.dev.group?.iommu.removeDevice(this.dev)
   }

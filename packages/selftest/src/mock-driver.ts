@@ -9,6 +9,7 @@ import type { Iommufd } from '@iommufd/core'
 import {
   type AttachableDomain,
   type Device,
+  type HwInfo,
   IOMMU_CAP_CACHE_COHERENCY,
   IOMMU_CAP_DIRTY_TRACKING,
   type Iommu,
@@ -20,16 +21,26 @@ import {
 } from '@iommufd/hw-iommu'
 import {
   ENODEV,
+  IOMMU_HW_INFO_SELFTEST_REGVAL,
+  IOMMU_HW_INFO_TYPE_DEFAULT,
+  IOMMU_HW_INFO_TYPE_SELFTEST,
   IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
   IOMMU_HWPT_ALLOC_PASID,
   IOMMU_HWPT_DATA_SELFTEST,
   iommu_hwpt_selftest,
+  iommu_test_hw_info,
   MOCK_IOMMUPT_DEFAULT,
   MOCK_IOMMUPT_HUGE,
+  writeStruct,
 } from '@iommufd/uapi'
 import { MockDevice } from './mock-device.js'
 import { MockDomain, MockNestedDomain } from './mock-domain.js'
-import { MOCK_DATA_TYPE, MOCK_NESTED_FLAGS, MOCK_TABLE_UNKNOWN } from './refusals.js'
+import {
+  MOCK_DATA_TYPE,
+  MOCK_HW_INFO_TYPE,
+  MOCK_NESTED_FLAGS,
+  MOCK_TABLE_UNKNOWN,
+} from './refusals.js'
 
 /** Bytes of iommu_hwpt_selftest that must be given: the first field. */
 const MIN_DATA_BYTES = 4
@@ -61,6 +72,16 @@ export class MockDriver implements IommuOps {
 
   probeDevice(dev: Device): number {
     return dev instanceof MockDevice ? 0 : -ENODEV
+  }
+
+  hwInfo(_dev: Device, type: number): HwInfo | number {
+    if (type !== IOMMU_HW_INFO_TYPE_DEFAULT && type !== IOMMU_HW_INFO_TYPE_SELFTEST) {
+      return this.#engine.refusals.refuse(MOCK_HW_INFO_TYPE, type | 0)
+    }
+    const rc = this.#engine.allocate()
+    if (rc < 0) return rc
+    const data = writeStruct(iommu_test_hw_info, { test_reg: IOMMU_HW_INFO_SELFTEST_REGVAL })
+    return { type: IOMMU_HW_INFO_TYPE_SELFTEST, data }
   }
 
   deviceGroup(): IommuGroup {

@@ -193,6 +193,15 @@ export const MOCK_DATA_TYPE: RefusalSite = {
   remedy: 'use IOMMU_HWPT_DATA_SELFTEST',
 }
 
+export const MOCK_HW_INFO_TYPE: RefusalSite = {
+  id: 'MOCK_HW_INFO_TYPE',
+  errno: EOPNOTSUPP,
+  spec: 'section 10',
+  operands: { type: 'u32' },
+  sentence: 'the mock IOMMU is not of type {type}',
+  remedy: 'ask for IOMMU_HW_INFO_TYPE_SELFTEST, or for IOMMU_HW_INFO_TYPE_DEFAULT (0)',
+}
+
 export const MOCK_PASID_REFUSED: RefusalSite = {
   id: 'MOCK_PASID_REFUSED',
   errno: ENOMEM,

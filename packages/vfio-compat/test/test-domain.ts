@@ -61,9 +61,18 @@ export class TestDomain implements IommuDomain, DomainTraits {
     }
   }
 
-  frameAt(_hi: number, lo: number): number {
-    const frame = this.frames.get(lo >>> 12)
-    if (frame === undefined) throw new Error('frame of what is not mapped')
-    return frame
+  framesAt(
+    _hi: number,
+    lo: number,
+    _offset: number,
+    frames: Uint32Array,
+    at: number,
+    n: number,
+  ): void {
+    for (let i = 0; i < n; i++) {
+      const frame = this.frames.get((lo >>> 12) + i)
+      if (frame === undefined) throw new Error('frame of what is not mapped')
+      frames[at + i] = frame
+    }
   }
 }

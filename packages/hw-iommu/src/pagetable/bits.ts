@@ -2,7 +2,7 @@
 /**
  * Bits of addresses held as two int32 words.
  *
- * Invariant: every result is an int32 or a boolean, except bitsFrom's.
+ * Invariant: every result is an int32 or a boolean.
  */
 
 /** The lowest 32 bits of an address divided by 2^lg2, 1 to 63. */
@@ -10,10 +10,10 @@ export function bitsAt(hi: number, lo: number, lg2: number): number {
   return lg2 < 32 ? (lo >>> lg2) | (hi << (32 - lg2)) : hi >>> (lg2 - 32)
 }
 
-/** The bits of an address from bit `lg2` on, 29 to 63: a double, all of them. */
-export function bitsFrom(hi: number, lo: number, lg2: number): number {
-  if (lg2 >= 32) return hi >>> (lg2 - 32)
-  return (hi >>> 0) * 2 ** (32 - lg2) + (lo >>> lg2)
+/** Whether an address has a bit set at `lg2` or above. */
+export function hasBitsFrom(hi: number, lo: number, lg2: number): boolean {
+  if (lg2 >= 64) return false
+  return lg2 >= 32 ? hi >>> (lg2 - 32) !== 0 : hi !== 0 || lo >>> lg2 !== 0
 }
 
 /** Whether two addresses differ in their lowest `lg2` bits. */

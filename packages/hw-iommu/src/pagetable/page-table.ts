@@ -6,8 +6,8 @@
  * Addresses cross calls as two int32 words; results wider than an int32 are left in fields.
  */
 import { ENOMEM } from '@iommufd/uapi'
-import { TABLE_WORDS, TableArena } from './arena.js'
-import { bitsAt, bitsFrom } from './bits.js'
+import { TableArena } from './arena.js'
+import { bitsAt, hasBitsFrom } from './bits.js'
 import {
   levelLg2,
   type PageTableConfig,
@@ -15,8 +15,8 @@ import {
   PT_READ,
   PT_WRITE,
   type PtFeature,
-  type Word,
 } from './format.js'
+import { Layout } from './layout.js'
 import { readAndClearDirty, setDirty } from './pt-dirty.js'
 import { mapRange } from './pt-map.js'
 import { mapFrames } from './pt-map-frames.js'
@@ -56,24 +56,24 @@ export class PageTable {
   /** The page sizes as two words, and whether addresses are sign extended. */
   pageSizesHi = 0
   pageSizesLo = 0
+  /** Sizes of pages of level 0. */
+  smallSizes = 0
   readonly isSignExtended: boolean
   readonly isGrowing: boolean
-  /** Bits of a word that leads to a table, by its level. */
-  readonly tableHi: Int32Array
-  readonly tableLo: Int32Array
+  /** What words look like. */
+  readonly layout: Layout
   /** Bytes that the last map or unmap dealt with. */
   doneHi = 0
   doneLo = 0
-  /** What the last walk that found a page found: the address, the lg2 of the page's bytes, PT_*. */
+  /** What the last walk that found a page found: the address and the lg2 of the page's bytes. */
   physHi = 0
   physLo = 0
   lg2 = 0
-  prot = 0
+  #leafHi = 0
+  #leafLo = 0
   /** Tables that were unlinked and may still be cached by the hardware, until releaseTables. */
   readonly unlinked: number[] = []
-  readonly encryptionHi: number
   readonly #mayAllocate: MayAllocate
-  readonly #word: Word = { hi: 0, lo: 0 }
 
   constructor(
     format: PageTableFormat,
@@ -89,11 +89,9 @@ export class PageTable {
     this.maxOaszLg2 = config.maxOaszLg2
     this.isSignExtended = geometry.features.has('SIGN_EXTEND')
     this.isGrowing = geometry.features.has('DYNAMIC_TOP')
-    this.encryptionHi = Number((config.encryptionMask ?? 0n) >> 32n)
     this.#mayAllocate = mayAllocate
-    this.tableHi = new Int32Array(8)
-    this.tableLo = new Int32Array(8)
-    this.#fillTableWords()
+    const encryptionHi = Number((config.encryptionMask ?? 0n) >> 32n)
+    this.layout = new Layout(format, geometry.features, encryptionHi)
     this.narrowPageSizes(geometry.pageSizes)
     this.topLevel = geometry.topLevel
     this.top = this.arena.allocate()
@@ -128,6 +126,7 @@ export class PageTable {
   narrowPageSizes(bitmap: bigint): void {
     this.pageSizesHi = Number(BigInt.asIntN(32, bitmap >> 32n))
     this.pageSizesLo = Number(BigInt.asIntN(32, bitmap))
+    this.smallSizes = this.pageSizesLo & ((1 << levelLg2(this.format, 1)) - 1)
   }
 
   /**
@@ -199,37 +198,43 @@ export class PageTable {
   /** Whether a page is mapped at the IOVA; then `physHi`, `physLo`, `lg2` and `prot` tell of it. */
   walk(iovaHi: number, iovaLo: number): boolean {
     if (!this.isInRange(iovaHi, iovaLo, iovaHi, iovaLo)) return false
-    const { presentLo, tableMaskLo, granuleLg2 } = this.format
-    const { words } = this.arena
+    const { presentLo, tableMaskLo, granuleLg2, tableLo, fieldLg2, runHi, runLo } = this.layout
+    const { words, baseFrame } = this.arena
     let table = this.top
-    let level = this.topLevel
     let mask = this.topMask
-    for (;;) {
-      const index = bitsAt(iovaHi, iovaLo, granuleLg2 + 9 * level) & mask
-      const at = table * TABLE_WORDS + index * 2
-      const lo = words[at] as number
+    for (let level = this.topLevel; ; level--) {
+      const lg2 = granuleLg2 + 9 * level
+      const bits = lg2 < 32 ? (iovaLo >>> lg2) | (iovaHi << (32 - lg2)) : iovaHi >>> (lg2 - 32)
+      const at = (table << 10) | ((bits & mask) << 1)
+      const lo = (words[at] as number) | 0
       if ((lo & presentLo) === 0) return false
-      const hi = words[at + 1] as number
-      if (level === 0 || ((lo ^ (this.tableLo[level] as number)) & tableMaskLo) !== 0) {
-        this.#found(iovaHi, iovaLo, level, hi | 0, lo | 0)
+      const hi = (words[at + 1] as number) | 0
+      if (level === 0 || ((lo ^ (tableLo[level] as number)) & tableMaskLo) !== 0) {
+        const isRun = ((lo & runLo) | (hi & runHi)) !== 0
+        this.#found(iovaHi, iovaLo, isRun ? this.format.sizeOf(level, hi, lo) : lg2, hi, lo)
         return true
       }
-      table = this.tableOf(hi, lo)
-      level--
+      const granule = (lo >>> fieldLg2) | (hi << (32 - fieldLg2))
+      table = ((granule >>> (12 - granuleLg2)) - baseFrame) | 0
       mask = 511
     }
+  }
+
+  /** PT_READ and PT_WRITE of the page that the last walk found. */
+  get prot(): number {
+    const { readable, writable } = this.format
+    const isReadable = ((this.#leafHi & readable.hi) | (this.#leafLo & readable.lo)) !== 0
+    const isWritable = ((this.#leafHi & writable.hi) | (this.#leafLo & writable.lo)) !== 0
+    return (isReadable ? PT_READ : 0) | (isWritable ? PT_WRITE : 0)
   }
 
   /** Whether the top table covers all of [iova, last]. */
   isInRange(iovaHi: number, iovaLo: number, lastHi: number, lastLo: number): boolean {
     const { vaszLg2 } = this
-    if (vaszLg2 >= 64) return true
-    const above = bitsFrom(iovaHi, iovaLo, vaszLg2)
-    if (above !== bitsFrom(lastHi, lastLo, vaszLg2)) return false
-    if (!this.isSignExtended) return above === 0
+    if (!this.isSignExtended) return !hasBitsFrom(lastHi, lastLo, vaszLg2)
     // The bits above the address are copies of its first; of the last IOVA only they count.
-    const isUpper = bitsFrom(iovaHi, iovaLo, vaszLg2 - 1) !== 0
-    return above === (isUpper ? bitsFrom(-1, -1, vaszLg2) : 0)
+    const isUpper = hasBitsFrom(iovaHi, iovaLo, vaszLg2 - 1)
+    return isUpper ? !hasBitsFrom(~iovaHi, ~iovaLo, vaszLg2) : !hasBitsFrom(lastHi, lastLo, vaszLg2)
   }
 
   /** lg2 of the largest page size for addresses with these bits, ORed, and this many bytes; or -1. */
@@ -253,19 +258,20 @@ export class PageTable {
   /** Where in a table of `level` the word lies that translates the address. */
   indexIn(level: number, hi: number, lo: number): number {
     const mask = level === this.topLevel ? this.topMask : 511
-    return bitsAt(hi, lo, this.format.granuleLg2 + 9 * level) & mask
+    return bitsAt(hi, lo, this.layout.granuleLg2 + 9 * level) & mask
   }
 
   /** The number of the table that a word leads to. */
   tableOf(hi: number, lo: number): number {
-    const { fieldLg2, granuleLg2 } = this.format
+    const { fieldLg2, granuleLg2 } = this.layout
     const granule = (lo >>> fieldLg2) | (hi << (32 - fieldLg2))
-    return (granule >>> (12 - granuleLg2)) - this.arena.baseFrame
+    return ((granule >>> (12 - granuleLg2)) - this.arena.baseFrame) | 0
   }
 
   /** Whether a word of `level` that is not empty leads to a table. */
   isTable(level: number, lo: number): boolean {
-    return level > 0 && ((lo ^ (this.tableLo[level] as number)) & this.format.tableMaskLo) === 0
+    const { tableLo, tableMaskLo } = this.layout
+    return level > 0 && ((lo ^ (tableLo[level] as number)) & tableMaskLo) === 0
   }
 
   /** A new table, linked from the word at `at` of `level`: its number, or -ENOMEM. */
@@ -282,11 +288,11 @@ export class PageTable {
   }
 
   linkTable(at: number, level: number, table: number): void {
-    const { fieldLg2, granuleLg2 } = this.format
+    const { fieldLg2, granuleLg2, tableHi, tableLo } = this.layout
     const granule = (this.arena.baseFrame + table) << (12 - granuleLg2)
     const { words } = this.arena
-    words[at] = (granule << fieldLg2) | (this.tableLo[level] as number)
-    words[at + 1] = (granule >>> (32 - fieldLg2)) | (this.tableHi[level] as number)
+    words[at] = (granule << fieldLg2) | (tableLo[level] as number)
+    words[at + 1] = (granule >>> (32 - fieldLg2)) | (tableHi[level] as number)
   }
 
   setTop(table: number, level: number): void {
@@ -303,38 +309,29 @@ export class PageTable {
     }
   }
 
-  #fillTableWords(): void {
-    for (let level = 1; level < this.tableHi.length; level++) {
-      this.format.table(this.#word, level, this.featureSet)
-      this.tableHi[level] = this.#word.hi | this.encryptionHi
-      this.tableLo[level] = this.#word.lo
-    }
-  }
-
-  #found(iovaHi: number, iovaLo: number, level: number, hi: number, lo: number): void {
-    const { format } = this
-    const lg2 = format.sizeOf(level, hi, lo)
-    const shift = format.fieldLg2 - format.granuleLg2
-    const fieldLo = lo & (-1 << format.fieldLg2)
-    const fieldHi = hi & format.fieldHi & ~this.encryptionHi
-    const physHi =
-      shift > 0
-        ? fieldHi >>> shift
-        : (fieldHi << -shift) | (shift < 0 ? fieldLo >>> (32 + shift) : 0)
-    const physLo = shift > 0 ? (fieldLo >>> shift) | (fieldHi << (32 - shift)) : fieldLo << -shift
+  #found(iovaHi: number, iovaLo: number, lg2: number, hi: number, lo: number): void {
+    const { shift, fieldHi, fieldLo } = this.layout
     const inPageHi = lg2 > 32 ? (1 << (lg2 - 32)) - 1 : 0
     const inPageLo = lg2 >= 32 ? -1 : (1 << lg2) - 1
-    this.physHi = (physHi & ~inPageHi) | (iovaHi & inPageHi)
-    this.physLo = (physLo & ~inPageLo) | (iovaLo & inPageLo)
+    const highField = hi & fieldHi
+    const lowField = lo & fieldLo
+    const high = shift === 0 ? highField : addressHi(highField, lowField, shift)
+    const low = shift === 0 ? lowField : addressLo(highField, lowField, shift)
+    this.physHi = (high & ~inPageHi) | (iovaHi & inPageHi)
+    this.physLo = (low & ~inPageLo) | (iovaLo & inPageLo)
     this.lg2 = lg2
-    this.prot = this.protOf(hi, lo)
+    this.#leafHi = hi
+    this.#leafLo = lo
   }
+}
 
-  /** PT_READ and PT_WRITE of a leaf. */
-  protOf(hi: number, lo: number): number {
-    const { readable, writable } = this.format
-    const isReadable = ((hi & readable.hi) | (lo & readable.lo)) !== 0
-    const isWritable = ((hi & writable.hi) | (lo & writable.lo)) !== 0
-    return (isReadable ? PT_READ : 0) | (isWritable ? PT_WRITE : 0)
-  }
+/** The address in the field of a word, whose bits stand `shift` places higher. */
+function addressHi(hi: number, lo: number, shift: number): number {
+  if (shift === 0) return hi
+  return shift > 0 ? hi >>> shift : (hi << -shift) | (lo >>> (32 + shift))
+}
+
+function addressLo(hi: number, lo: number, shift: number): number {
+  if (shift === 0) return lo
+  return shift > 0 ? (lo >>> shift) | (hi << (32 - shift)) : lo << -shift
 }

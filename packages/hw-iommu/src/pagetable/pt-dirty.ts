@@ -9,7 +9,6 @@ import { sumHi, sumWraps } from '@iommufd/core'
 import { EINVAL, ENOENT, EOPNOTSUPP, EOVERFLOW, ERANGE } from '@iommufd/uapi'
 import { TABLE_WORDS } from './arena.js'
 import { alignHi, alignLo, bytesHi, bytesLo, isSameAbove } from './bits.js'
-import { levelLg2 } from './format.js'
 import type { PageTable, ReportDirty } from './page-table.js'
 
 /** The call that runs: its last IOVA, and what it does with what it finds. */
@@ -25,7 +24,7 @@ export function setDirty(t: PageTable, iovaHi: number, iovaLo: number): number {
   for (let level = t.topLevel; ; level--) {
     const at = (table * 512 + t.indexIn(level, iovaHi, iovaLo)) * 2
     const lo = words[at] as number
-    if ((lo & t.format.presentLo) === 0) return -ENOENT
+    if ((lo & t.layout.presentLo) === 0) return -ENOENT
     if (!t.isTable(level, lo)) {
       words[at] = lo | t.format.dirtyLo
       return 0
@@ -59,9 +58,9 @@ export function readAndClearDirty(
 
 /** Deals with the pages of the table from the IOVA, which it translates, to the last. */
 function readIn(t: PageTable, table: number, level: number, iovaHi: number, iovaLo: number): void {
-  const { format } = t
+  const { format, layout } = t
   const { words } = t.arena
-  const lg2 = levelLg2(format, level)
+  const lg2 = layout.lg2Of(level)
   const isLastHere = level === t.topLevel || isSameAbove(iovaHi, iovaLo, lastHi, lastLo, lg2 + 9)
   const end = isLastHere ? t.indexIn(level, lastHi, lastLo) + 1 : 512
   const first = t.indexIn(level, iovaHi, iovaLo)
@@ -73,7 +72,7 @@ function readIn(t: PageTable, table: number, level: number, iovaHi: number, iova
     const isFirst = index === first
     const startHi = isFirst ? iovaHi : wordHi(iovaHi, iovaLo, lg2, index - first)
     const startLo = isFirst ? iovaLo : wordLo(iovaLo, lg2, index - first)
-    if ((lo & format.presentLo) === 0) index++
+    if ((lo & layout.presentLo) === 0) index++
     else if (t.isTable(level, lo)) {
       readIn(t, t.tableOf(hi, lo), level - 1, startHi, startLo)
       index++

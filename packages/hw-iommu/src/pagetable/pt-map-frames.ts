@@ -7,18 +7,13 @@
  */
 import { sumHi } from '@iommufd/core'
 import { EADDRINUSE, ENXIO, ERANGE } from '@iommufd/uapi'
-import type { Word } from './format.js'
+import { TABLE_WORDS } from './arena.js'
+import { hasBitsFrom } from './bits.js'
 import type { PageTable } from './page-table.js'
-import { checkRange, descend, isFree, leaf, mapPages, prepareLeaves } from './pt-map.js'
+import { checkLeaves, checkRange, descend, isFree, mapPages } from './pt-map.js'
 
 const FRAME_LG2 = 12
 const FRAME_BYTES = 4096
-
-/** Bits of a leaf for a frame alone. */
-const size: Word = { hi: 0, lo: 0 }
-/** Where the next frame alone goes, and the end of its table; equal when that is not known. */
-let at0 = 0
-let end0 = 0
 
 export function mapFrames(
   t: PageTable,
@@ -45,24 +40,24 @@ export function mapFrames(
     prot,
   )
   if (rc < 0) return rc
-  t.format.size(size, 0, FRAME_LG2)
-  at0 = end0 = 0
+  const hasFrameSize = (t.pageSizesLo & FRAME_BYTES) !== 0
   let inFrame = offset
   while (t.doneLo < bytes) {
-    const frame = frames[at] as number
     const hi = sumHi(iovaHi, iovaLo, 0, t.doneLo)
     const lo = (iovaLo + t.doneLo) | 0
     const left = bytes - t.doneLo
-    if (t.maxOaszLg2 < 44 && frame >>> (t.maxOaszLg2 - FRAME_LG2) !== 0) return -ERANGE
+    const alone =
+      hasFrameSize && ((lo | inFrame) & (FRAME_BYTES - 1)) === 0
+        ? mapAlone(t, hi, lo, frames, at, left >>> FRAME_LG2, prot, largePages)
+        : 0
+    if (alone < 0) return alone
+    at += alone
+    if (alone > 0) continue
     const length = largePages
       ? runBytes(frames, at, inFrame, left)
       : Math.min(FRAME_BYTES - inFrame, left)
-    const isAlone = length === FRAME_BYTES && ((lo | inFrame) & (FRAME_BYTES - 1)) === 0
-    const mapped =
-      isAlone && (t.pageSizesLo & FRAME_BYTES) !== 0
-        ? mapAlone(t, hi, lo, frame)
-        : mapRun(t, hi, lo, frame, inFrame, length)
-    if (mapped < 0) return mapped
+    const rc = mapRun(t, hi, lo, frames[at] as number, inFrame, length, prot)
+    if (rc < 0) return rc
     at += (inFrame + length) >>> FRAME_LG2
     inFrame = 0
   }
@@ -82,7 +77,7 @@ function check(
 ): number {
   const paddrHi = frame >>> (32 - FRAME_LG2)
   const paddrLo = (frame << FRAME_LG2) | offset
-  const rc = prepareLeaves(t, paddrHi, paddrLo, prot)
+  const rc = checkLeaves(t, paddrHi, paddrLo, prot)
   if (rc < 0) return rc
   if (t.bestPageSize(iovaHi | paddrHi, iovaLo | paddrLo, 0, first) < 0) return -ENXIO
   return checkRange(t, iovaHi, iovaLo, paddrHi, paddrLo, 0, bytes)
@@ -107,31 +102,59 @@ function mapRun(
   frame: number,
   inFrame: number,
   length: number,
+  prot: number,
 ): number {
-  at0 = end0 = 0
+  const paddrHi = frame >>> (32 - FRAME_LG2)
   const paddrLo = (frame << FRAME_LG2) | inFrame
-  return mapPages(t, hi, lo, frame >>> (32 - FRAME_LG2), paddrLo, 0, length)
+  if (hasBitsFrom(paddrHi, paddrLo, t.maxOaszLg2)) return -ERANGE
+  return mapPages(t, hi, lo, paddrHi, paddrLo, 0, length, prot)
 }
 
-/** Writes the leaf of one frame: 0, -EADDRINUSE or -ENOMEM. */
-function mapAlone(t: PageTable, hi: number, lo: number, frame: number): number {
-  const { format } = t
-  if (at0 === end0) {
-    const table = descend(t, 0, hi, lo)
-    if (table < 0) return table
-    at0 = (table * 512 + t.indexIn(0, hi, lo)) * 2
-    end0 = (table + 1) * 1024
-  }
+/**
+ * Writes the leaves of up to `n` frames, to the end of a table or to a run of frames, which can have
+ * larger pages: how many, or -ERANGE, -EADDRINUSE, -ENOMEM.
+ */
+function mapAlone(
+  t: PageTable,
+  hi: number,
+  lo: number,
+  frames: Uint32Array,
+  at: number,
+  n: number,
+  prot: number,
+  largePages: boolean,
+): number {
+  if (n === 0 || (largePages && n > 1 && frames[at + 1] === (frames[at] as number) + 1)) return 0
+  const table = descend(t, 0, hi, lo)
+  if (table < 0) return table
+  const { layout } = t
   const { words } = t.arena
-  const end = at0 + (2 << (FRAME_LG2 - format.granuleLg2))
-  if (!isFree(words, at0, end, format.presentLo)) return -EADDRINUSE
-  const shift = format.fieldLg2 - format.granuleLg2 + FRAME_LG2
-  const wordLo = (frame << shift) | leaf.lo | size.lo
-  const wordHi = (frame >>> (32 - shift)) | leaf.hi | size.hi
-  for (; at0 < end; at0 += 2) {
-    words[at0] = wordLo
-    words[at0 + 1] = wordHi
+  const { presentLo } = layout
+  const shift = layout.shift + FRAME_LG2
+  const attributesHi = (layout.leafHi[prot] as number) | (layout.sizeHi[FRAME_LG2] as number)
+  const attributesLo = (layout.leafLo[prot] as number) | (layout.sizeLo[FRAME_LG2] as number)
+  const wordsOfFrame = 2 << (FRAME_LG2 - layout.granuleLg2)
+  const unreachable = 2 ** Math.min(32, t.maxOaszLg2 - FRAME_LG2)
+  const end = (table + 1) * TABLE_WORDS
+  let word = table * TABLE_WORDS + t.indexIn(0, hi, lo) * 2
+  let done = 0
+  let frame = frames[at] as number
+  while (done < n && word < end) {
+    const next = done + 1 < n ? (frames[at + done + 1] as number) : -1
+    if (largePages && next === frame + 1) break
+    if (frame >= unreachable) return -ERANGE
+    const wordEnd = word + wordsOfFrame
+    if (!isFree(words, word, wordEnd, presentLo)) return -EADDRINUSE
+    const wordLo = (frame << shift) | attributesLo
+    const wordHi = (frame >>> (32 - shift)) | attributesHi
+    do {
+      words[word] = wordLo
+      words[word + 1] = wordHi
+      word += 2
+    } while (word < wordEnd)
+    frame = next
+    done++
+    t.doneLo += FRAME_BYTES
   }
-  t.doneLo += FRAME_BYTES
-  return 0
+  return done
 }

@@ -9,16 +9,12 @@
 import { sumHi, sumWraps } from '@iommufd/core'
 import { EADDRINUSE, EINVAL, ENXIO, EOVERFLOW, ERANGE } from '@iommufd/uapi'
 import { TABLE_WORDS } from './arena.js'
-import { bitsAt, bytesHi, bytesLo, differBelow } from './bits.js'
-import { levelLg2, PT_MMIO, PT_READ, PT_WRITE, type Word } from './format.js'
+import { bitsAt, bytesHi, bytesLo, differBelow, hasBitsFrom } from './bits.js'
+import { PT_READ, PT_WRITE } from './format.js'
 import type { PageTable } from './page-table.js'
-import { hasLeaf, unlinkTree } from './pt-tree.js'
+import { findTable, hasLeaf, unlinkTree } from './pt-tree.js'
 
 const TABLE_ENTRIES = 512
-
-/** Bits of the leaves of the call that runs, apart from address and size; and those of the size. */
-export const leaf: Word = { hi: 0, lo: 0 }
-const size: Word = { hi: 0, lo: 0 }
 
 export function mapRange(
   t: PageTable,
@@ -32,25 +28,67 @@ export function mapRange(
 ): number {
   t.doneHi = 0
   t.doneLo = 0
-  const rc =
-    prepareLeaves(t, paddrHi, paddrLo, prot) ||
-    checkRange(t, iovaHi, iovaLo, paddrHi, paddrLo, lengthHi, lengthLo)
-  return rc < 0 ? rc : mapPages(t, iovaHi, iovaLo, paddrHi, paddrLo, lengthHi, lengthLo)
+  const leaves = checkLeaves(t, paddrHi, paddrLo, prot)
+  if (leaves < 0) return leaves
+  if (isSmallPage(t, iovaLo | paddrLo, lengthHi, lengthLo)) {
+    const rc = mapSmallPage(t, iovaHi, iovaLo, paddrHi, paddrLo, lengthLo, prot)
+    if (rc <= 0) return rc
+  }
+  const rc = checkRange(t, iovaHi, iovaLo, paddrHi, paddrLo, lengthHi, lengthLo)
+  return rc < 0 ? rc : mapPages(t, iovaHi, iovaLo, paddrHi, paddrLo, lengthHi, lengthLo, prot)
 }
 
-/** Makes the bits that all leaves of a call have: 0, -EINVAL or -ERANGE. */
-export function prepareLeaves(
+/** Whether the bytes are one page of level 0: what most calls map. */
+function isSmallPage(t: PageTable, bitsLo: number, lengthHi: number, lengthLo: number): boolean {
+  return (
+    lengthHi === 0 &&
+    lengthLo !== 0 &&
+    (lengthLo & t.smallSizes) === lengthLo &&
+    ((lengthLo - 1) & (lengthLo | bitsLo)) === 0
+  )
+}
+
+/** Maps one page into a table of level 0: 0, -ERANGE, -EADDRINUSE; 1 where there is none yet. */
+function mapSmallPage(
   t: PageTable,
+  iovaHi: number,
+  iovaLo: number,
   paddrHi: number,
   paddrLo: number,
+  length: number,
   prot: number,
 ): number {
-  if ((prot & (PT_READ | PT_WRITE)) === 0) return -EINVAL
-  if (t.maxOaszLg2 < 64 && bitsAt(paddrHi, paddrLo, t.maxOaszLg2) !== 0) return -ERANGE
+  if (!t.isInRange(iovaHi, iovaLo, iovaHi, iovaLo)) return 1
+  const table = findTable(t, 0, iovaHi, iovaLo)
+  if (table < 0) return 1
+  const { layout } = t
+  const { words } = t.arena
+  const { shift } = layout
+  const lg2 = 31 - Math.clz32(length)
+  const lo =
+    toFieldLo(paddrHi, paddrLo, shift) |
+    (layout.leafLo[prot] as number) |
+    (layout.sizeLo[lg2] as number)
+  const hi =
+    (toFieldHi(paddrHi, paddrLo, shift) & layout.fieldHi) |
+    (layout.leafHi[prot] as number) |
+    (layout.sizeHi[lg2] as number)
+  const at = (table << 10) | (t.indexIn(0, iovaHi, iovaLo) << 1)
+  const end = at + (2 << (lg2 - layout.granuleLg2))
+  if (!isFree(words, at, end, layout.presentLo)) return -EADDRINUSE
+  for (let i = at; i < end; i += 2) {
+    words[i] = lo
+    words[i + 1] = hi
+  }
+  t.doneLo = length
+  return 0
+}
 
-  const rc = t.format.leaf(leaf, prot, t.featureSet)
-  if (rc === 0 && (prot & PT_MMIO) === 0) leaf.hi |= t.encryptionHi
-  return rc
+/** Checks what leaves shall say: 0, -EINVAL or -ERANGE. */
+export function checkLeaves(t: PageTable, paddrHi: number, paddrLo: number, prot: number): number {
+  if ((prot & (PT_READ | PT_WRITE)) === 0) return -EINVAL
+  if (hasBitsFrom(paddrHi, paddrLo, t.maxOaszLg2)) return -ERANGE
+  return t.layout.leafRc[prot & 31] as number
 }
 
 /** Checks a range and makes the table large enough for it: 0 or a negative errno. */
@@ -71,7 +109,9 @@ export function checkRange(
   if (lg2 < 0) return -ENXIO
   const lastHi = sumHi(iovaHi, iovaLo, lessHi, lessLo)
   const lastLo = (iovaLo + lessLo) | 0
-  if (t.isGrowing) return growFor(t, iovaHi, iovaLo, lastHi, lastLo, levelOf(t, lg2))
+  if (t.isGrowing) {
+    return growFor(t, iovaHi, iovaLo, lastHi, lastLo, t.layout.levelOf[lg2] as number)
+  }
   return t.isInRange(iovaHi, iovaLo, lastHi, lastLo) ? 0 : -ERANGE
 }
 
@@ -84,7 +124,7 @@ function growFor(
   lastLo: number,
   level: number,
 ): number {
-  if (t.maxVaszLg2 < 64 && bitsAt(lastHi, lastLo, t.maxVaszLg2) !== 0) return -ERANGE
+  if (hasBitsFrom(lastHi, lastLo, t.maxVaszLg2)) return -ERANGE
   while (t.topLevel < level || !t.isInRange(iovaHi, iovaLo, lastHi, lastLo)) {
     const above = t.allocateTable()
     if (above < 0) return above
@@ -92,11 +132,6 @@ function growFor(
     t.setTop(above, t.topLevel + 1)
   }
   return 0
-}
-
-/** The level whose words are leaves for pages of this size. */
-function levelOf(t: PageTable, lg2: number): number {
-  return Math.floor((lg2 - t.format.granuleLg2) / 9)
 }
 
 /** Maps what has been checked: 0, -ENXIO, -EADDRINUSE, -ENOMEM; adds to the bytes done. */
@@ -108,11 +143,12 @@ export function mapPages(
   paddrLo: number,
   lengthHi: number,
   lengthLo: number,
+  prot: number,
 ): number {
   for (;;) {
     const lg2 = t.bestPageSize(iovaHi | paddrHi, iovaLo | paddrLo, lengthHi, lengthLo)
     if (lg2 < 0) return -ENXIO
-    const level = levelOf(t, lg2)
+    const level = t.layout.levelOf[lg2] as number
     const table = descend(t, level, iovaHi, iovaLo)
     if (table < 0) return table
     const index = t.indexIn(level, iovaHi, iovaLo)
@@ -128,8 +164,7 @@ export function mapPages(
       lengthHi,
       lengthLo,
     )
-    t.format.size(size, level, lg2)
-    const written = writePages(t, table, level, lg2, index, wanted, paddrHi, paddrLo)
+    const written = writePages(t, table, lg2, index, wanted, paddrHi, paddrLo, prot)
     const writtenHi = bytesHi(written, lg2)
     const writtenLo = bytesLo(written, lg2)
     t.doneHi = sumHi(t.doneHi, t.doneLo, writtenHi, writtenLo)
@@ -147,7 +182,9 @@ export function mapPages(
 
 /** The table of `level` that translates the IOVA, made when it is missing; -EADDRINUSE, -ENOMEM. */
 export function descend(t: PageTable, level: number, iovaHi: number, iovaLo: number): number {
-  const { presentLo } = t.format
+  const found = findTable(t, level, iovaHi, iovaLo)
+  if (found >= 0) return found
+  const { presentLo } = t.layout
   let table = t.top
   for (let l = t.topLevel; l > level; l--) {
     const at = table * TABLE_WORDS + t.indexIn(l, iovaHi, iovaLo) * 2
@@ -176,7 +213,7 @@ function stretch(
   lengthHi: number,
   lengthLo: number,
 ): number {
-  const inTable = (TABLE_ENTRIES - index) >> (lg2 - levelLg2(t.format, level))
+  const inTable = (TABLE_ENTRIES - index) >> (lg2 - t.layout.lg2Of(level))
   const left = wholePages(lengthHi, lengthLo, lg2)
   const most = Math.min(left, inTable)
   const larger = nextPageSize(t, lg2)
@@ -205,42 +242,60 @@ function nextPageSize(t: PageTable, lg2: number): number {
 function writePages(
   t: PageTable,
   table: number,
-  level: number,
   lg2: number,
   index: number,
   n: number,
   paddrHi: number,
   paddrLo: number,
+  prot: number,
 ): number {
-  const { format } = t
+  const { layout } = t
   const { words } = t.arena
-  const shift = format.fieldLg2 - format.granuleLg2
-  const wordsOfPage = 2 << (lg2 - levelLg2(format, level))
-  const attributesLo = leaf.lo | size.lo
-  const attributesHi = leaf.hi | size.hi
-  const stepHi = lg2 < 32 ? 0 : 1 << (lg2 - 32)
-  const stepLo = lg2 < 32 ? 1 << lg2 : 0
+  const { fieldHi, presentLo, shift } = layout
+  const level = layout.levelOf[lg2] as number
+  const attributesLo = (layout.leafLo[prot] as number) | (layout.sizeLo[lg2] as number)
+  const attributesHi = (layout.leafHi[prot] as number) | (layout.sizeHi[lg2] as number)
+  const wordsOfPage = 2 << (lg2 - layout.lg2Of(level))
+  const stepHi = toFieldHi(bytesHi(1, lg2), bytesLo(1, lg2), shift)
+  const stepLo = toFieldLo(bytesHi(1, lg2), bytesLo(1, lg2), shift)
+  // A page begins at a multiple of its size, so that its low half is 0 just when it goes over.
+  const stepOverHi = stepLo === 0 ? stepHi : 1
+  let pageHi = toFieldHi(paddrHi, paddrLo, shift)
+  let pageLo = toFieldLo(paddrHi, paddrLo, shift)
   let at = table * TABLE_WORDS + index * 2
   for (let page = 0; page < n; page++) {
     const end = at + wordsOfPage
-    if (!isFree(words, at, end, format.presentLo) && !clearTables(t, level, at, end)) return page
-    const fieldHi = shift > 0 ? (paddrHi << shift) | (paddrLo >>> (32 - shift)) : paddrHi >>> -shift
-    const fieldLo = shift < 0 ? (paddrLo >>> -shift) | (paddrHi << (32 + shift)) : paddrLo << shift
-    const lo = fieldLo | attributesLo
-    const hi = (fieldHi & format.fieldHi) | attributesHi
-    for (; at < end; at += 2) {
+    if (!isFree(words, at, end, presentLo) && !clearTables(t, level, at, end)) return page
+    const lo = pageLo | attributesLo
+    const hi = (pageHi & fieldHi) | attributesHi
+    do {
       words[at] = lo
       words[at + 1] = hi
-    }
-    paddrHi = (paddrHi + stepHi + (paddrLo >>> 0 > 0xffffffff - (stepLo >>> 0) ? 1 : 0)) | 0
-    paddrLo = (paddrLo + stepLo) | 0
+      at += 2
+    } while (at < end)
+    pageLo = (pageLo + stepLo) | 0
+    pageHi = (pageHi + (pageLo === 0 ? stepOverHi : stepHi)) | 0
   }
   return n
 }
 
+/** The bits of an address where the field of a word has them, `shift` places higher. */
+function toFieldHi(hi: number, lo: number, shift: number): number {
+  if (shift === 0) return hi
+  return shift > 0 ? (hi << shift) | (lo >>> (32 - shift)) : hi >>> -shift
+}
+
+function toFieldLo(hi: number, lo: number, shift: number): number {
+  if (shift === 0) return lo
+  return shift > 0 ? lo << shift : (lo >>> -shift) | (hi << (32 + shift))
+}
+
 /** Whether none of the words [at, end) is in use. */
 export function isFree(words: Uint32Array, at: number, end: number, presentLo: number): boolean {
-  for (; at < end; at += 2) if (((words[at] as number) & presentLo) !== 0) return false
+  do {
+    if (((words[at] as number) & presentLo) !== 0) return false
+    at += 2
+  } while (at < end)
   return true
 }
 
@@ -252,7 +307,7 @@ function clearTables(t: PageTable, level: number, at: number, end: number): bool
   const { words } = t.arena
   for (; at < end; at += 2) {
     const lo = words[at] as number
-    if ((lo & t.format.presentLo) === 0) continue
+    if ((lo & t.layout.presentLo) === 0) continue
     if (!t.isTable(level, lo)) return false
     const table = t.tableOf(words[at + 1] as number, lo)
     if (hasLeaf(t, table, level - 1)) return false

@@ -9,8 +9,8 @@
 import { differenceHi, isAfter, sumHi, sumWraps } from '@iommufd/core'
 import { TABLE_WORDS } from './arena.js'
 import { bytesHi, bytesLo, isSameAbove } from './bits.js'
-import { levelLg2 } from './format.js'
 import type { PageTable } from './page-table.js'
+import { findTable } from './pt-tree.js'
 
 /** Last IOVA of the call that runs, and how far it has come: the next IOVA to be unmapped. */
 let lastHi = 0
@@ -35,14 +35,27 @@ export function unmapRange(
   lastHi = sumHi(iovaHi, iovaLo, lessHi, lessLo)
   lastLo = (iovaLo + lessLo) | 0
   if (!t.isInRange(iovaHi, iovaLo, lastHi, lastLo)) return
-  unmapIn(t, t.top, t.topLevel)
+  if (!unmapInLeafTable(t)) unmapIn(t, t.top, t.topLevel)
   t.doneHi = differenceHi(nextHi, nextLo, iovaHi, iovaLo)
   t.doneLo = (nextLo - iovaLo) | 0
 }
 
+/** Unmaps a range that lies in one table of level 0 and does not fill it: whether it is one. */
+function unmapInLeafTable(t: PageTable): boolean {
+  const lg2 = t.layout.granuleLg2
+  if (!isSameAbove(nextHi, nextLo, lastHi, lastLo, lg2 + 9)) return false
+  const first = t.indexIn(0, nextHi, nextLo)
+  const last = t.indexIn(0, lastHi, lastLo)
+  if (first === 0 && last === 511) return false
+  const table = findTable(t, 0, nextHi, nextLo)
+  if (table < 0) return false
+  advance(lg2, clearLeaves(t, table, 0, first, last + 1))
+  return true
+}
+
 /** Unmaps what of the range the table translates: whether it came to the end of that. */
 function unmapIn(t: PageTable, table: number, level: number): boolean {
-  const lg2 = levelLg2(t.format, level)
+  const lg2 = t.layout.lg2Of(level)
   const isLastHere = level === t.topLevel || isSameAbove(nextHi, nextLo, lastHi, lastLo, lg2 + 9)
   const end = isLastHere ? t.indexIn(level, lastHi, lastLo) + 1 : 512
   let index = t.indexIn(level, nextHi, nextLo)
@@ -59,7 +72,7 @@ function unmapIn(t: PageTable, table: number, level: number): boolean {
 function unmapBelow(t: PageTable, at: number, level: number, lg2: number): boolean {
   const { words } = t.arena
   const lo = words[at] as number
-  if ((lo & t.format.presentLo) === 0 || !t.isTable(level, lo)) return false
+  if ((lo & t.layout.presentLo) === 0 || !t.isTable(level, lo)) return false
   const isCovered = isAligned(lg2) && coversWord(lg2)
   const table = t.tableOf(words[at + 1] as number, lo)
   if (!unmapIn(t, table, level - 1)) return false
@@ -82,22 +95,30 @@ function clearLeaves(
   index: number,
   end: number,
 ): number {
-  const { format } = t
+  const { layout } = t
   const { words } = t.arena
-  const lg2 = levelLg2(format, level)
+  const { presentLo, runHi, runLo, tableMaskLo } = layout
+  const tableLo = (layout.tableLo[level] as number) & tableMaskLo
+  const lg2 = layout.lg2Of(level)
   const first = table * TABLE_WORDS
   let i = index
   while (i < end) {
-    const lo = words[first + i * 2] as number
-    if ((lo & format.presentLo) === 0 || t.isTable(level, lo)) break
-    const hi = words[first + i * 2 + 1] as number
-    const isRun = ((lo & format.run.lo) | (hi & format.run.hi)) !== 0
-    const size = isRun ? format.sizeOf(level, hi | 0, lo | 0) : lg2
+    const lo = (words[first + i * 2] as number) | 0
+    if ((lo & presentLo) === 0 || (level > 0 && (lo & tableMaskLo) === tableLo)) break
+    const hi = (words[first + i * 2 + 1] as number) | 0
+    const isRun = ((lo & runLo) | (hi & runHi)) !== 0
+    const size = isRun ? t.format.sizeOf(level, hi, lo) : lg2
     if (i === index && !isAligned(size)) return 0
     i += 1 << (size - lg2)
   }
-  words.fill(0, first + index * 2, first + i * 2)
+  clearWords(words, first + index * 2, first + i * 2)
   return i - index
+}
+
+/** A loop for few words: a call of `fill` costs as much as some dozens. */
+function clearWords(words: Uint32Array, at: number, end: number): void {
+  if (end - at > 32) words.fill(0, at, end)
+  else for (let i = at; i < end; i++) words[i] = 0
 }
 
 /** Goes on behind `count` words of a table that were unmapped . */

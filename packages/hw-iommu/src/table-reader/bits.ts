@@ -4,12 +4,12 @@
 /** The upper half of the word whose bits below `lg2` (0 to 64) are set. */
 export function belowHi(lg2: number): number {
   if (lg2 <= 32) return 0
-  return lg2 >= 64 ? 0xffffffff : 2 ** (lg2 - 32) - 1
+  return lg2 >= 64 ? 0xffffffff : ((1 << (lg2 - 32)) - 1) >>> 0
 }
 
 /** The lower half of the word whose bits below `lg2` (0 to 64) are set. */
 export function belowLo(lg2: number): number {
-  return lg2 >= 32 ? 0xffffffff : 2 ** lg2 - 1
+  return lg2 >= 32 ? 0xffffffff : ((1 << lg2) - 1) >>> 0
 }
 
 /** The upper half of the word with these bits set. */

@@ -154,7 +154,7 @@ class Walk {
     const unknown = (hi & ~(word.fieldHi | knownHi)) | (lo & ~(word.fieldLo | knownLo))
     if (unknown !== 0) this.#find('unknown-bits', table)
     if (word.fault !== undefined) this.#find(word.fault, table)
-    return word.kind === 'leaf' ? 2 ** (word.lg2 - wordLg2(layout, level)) : 1
+    return word.kind === 'leaf' ? 1 << (word.lg2 - wordLg2(layout, level)) : 1
   }
 
   /** Every word of a run is the same, but for what hardware marks in single words. Returns the index after the run. */

@@ -2,8 +2,9 @@
 // `iommufd explain`: one recording as a readable log.
 
 import { type ExplainedCall, explainTrace } from '../explain/explain.js'
+import { type LimitExplanation, sizeText } from '../explain/limit.js'
 import type { Reason } from '../replay/reason.js'
-import { InputError, loadTrace } from './files.js'
+import { loadTrace } from './files.js'
 import { type Colors, colorsFor } from './terminal.js'
 
 export interface ExplainCommandOptions {
@@ -17,7 +18,6 @@ export async function explainCommand(
   options: ExplainCommandOptions,
 ): Promise<number> {
   const trace = await loadTrace(file)
-  if (trace === undefined) throw new InputError(file, undefined, 'nothing to explain')
   const calls = explainTrace(trace)
   const shown = options.failed ? calls.filter((call) => call.failed) : calls
   if (options.json) {
@@ -47,13 +47,36 @@ function formatExplained(call: ExplainedCall, colors: Colors): string {
   if (call.effect !== undefined) below(colors.cyan(call.effect))
   if (call.reason !== undefined && returnsAlike(call)) {
     below(`because ${formatReason(call.reason)}`)
-    below(`remedy: ${call.reason.remedy}`)
+    if (call.limit === undefined) below(`remedy: ${call.reason.remedy}`)
+    else for (const line of limitLines(call.limit)) below(line)
   }
   for (const { field, ours } of call.differences) below(colors.yellow(`here ${field} is ${ours}`))
   if (call.reason !== undefined && !returnsAlike(call)) {
     below(colors.yellow(`here because ${formatReason(call.reason)}`))
   }
   return lines.join('\n')
+}
+
+/** Who holds the memory, and each remedy that would do. */
+function limitLines({
+  counted,
+  holders,
+  lockedBytes,
+  remedies,
+  uid,
+  pid,
+}: LimitExplanation): string[] {
+  const whose = counted === 'user' ? `uid ${uid}` : `process ${pid}`
+  const held = holders.map((holder) => {
+    return `process ${holder.pid}${holder.hasExited ? ' (exited)' : ''} ${sizeText(holder.bytes)}`
+  })
+  const rest = lockedBytes - holders.reduce((sum, { bytes }) => sum + bytes, 0)
+  if (rest !== 0) held.push(`nobody's mappings any more ${sizeText(rest)}`)
+  const holds = held.length === 0 ? 'nothing' : held.join(', ')
+  return [
+    `counted for ${whose}: ${sizeText(lockedBytes)} (${holds})`,
+    ...remedies.map((remedy) => `remedy: ${remedy}`),
+  ]
 }
 
 /** Only then does our reason explain the recorded answer. */

@@ -6,7 +6,7 @@ import fc from 'fast-check'
 import { afterAll, expect, test, vi } from 'vitest'
 import { folderWith, traces } from '../../test/command.js'
 import { mapArgPage, recording } from '../../test/lines.js'
-import { findRecordings, InputError, loadTrace } from './files.js'
+import { findRecordings, InputError, loadRecording, loadTrace } from './files.js'
 
 // hundreds of runs: a busy machine needs its time
 vi.setConfig({ testTimeout: 60_000 })
@@ -23,11 +23,14 @@ test('a link to a file is a recording, a link to a directory is not followed', (
 test('a file that is named is read, whatever its name', async () => {
   const file = join(folder, 'x.txt')
   writeFileSync(file, gzipSync(recording(mapArgPage)))
-  expect((await loadTrace(file))?.calls).toHaveLength(1)
+  expect((await loadTrace(file)).calls).toHaveLength(1)
 })
 
 test('only wanted profiles are read', async () => {
-  expect(await loadTrace(join(folder, 'a.jsonl'), (profile) => profile === 'x')).toBeUndefined()
+  const load = (wanted: string) =>
+    loadRecording(join(folder, 'a.jsonl'), (profile) => profile === wanted)
+  expect(await load('x')).toBeUndefined()
+  expect((await load('ioas'))?.calls).toHaveLength(1)
 })
 
 test('bytes that are not UTF-8 are an error of their line', async () => {

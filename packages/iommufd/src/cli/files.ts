@@ -6,8 +6,9 @@
 import { type Dirent, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { constants, createGunzip, gunzipSync } from 'node:zlib'
+import { type Recording, readRecording } from '../recording.js'
 import { TraceError } from '../trace/error.js'
-import { readTrace, readTraceHeader } from '../trace/reader.js'
+import { readTrace } from '../trace/reader.js'
 import type { Trace } from '../trace/trace.js'
 
 /** An input that cannot be used: `FILE: problem`, or `FILE:LINE: problem` where there is a line. */
@@ -56,16 +57,26 @@ function isFile(entry: Dirent, path: string): boolean {
   return entry.isFile() || (entry.isSymbolicLink() && attempt(path, () => statSync(path)).isFile())
 }
 
-/** Reads a recording whole; undefined when its profile is not wanted. */
-export async function loadTrace(
+/** Reads a recording of system calls whole. */
+export async function loadTrace(file: string): Promise<Trace> {
+  return load(file, readTrace)
+}
+
+/** Reads a recording of any kind whole; undefined when its profile is not wanted. */
+export async function loadRecording(
   file: string,
-  isWanted: (profile: string) => boolean = () => true,
-): Promise<Trace | undefined> {
+  isWanted: (profile: string) => boolean,
+): Promise<Recording | undefined> {
+  return load(file, (lines) => readRecording(lines, file, isWanted))
+}
+
+async function load<T>(
+  file: string,
+  read: (lines: Iterable<string>, file: string) => T,
+): Promise<T> {
   const text = await readText(file)
   try {
-    const [first] = linesOf(text)
-    if (first !== undefined && !isWanted(readTraceHeader(first, file).profile)) return undefined
-    return readTrace(linesOf(text), file)
+    return read(linesOf(text), file)
   } catch (error) {
     if (error instanceof TraceError) throw new InputError(file, error.line, error.problem)
     throw error
@@ -131,7 +142,7 @@ const problems: Readonly<Record<string, string>> = {
 }
 
 /** Does something with the file system; its errors become one line. */
-function attempt<T>(path: string, action: () => T): T {
+export function attempt<T>(path: string, action: () => T): T {
   try {
     return action()
   } catch (error) {

@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// The command `iommufd`: arguments in, exit code out. 0: as it should be, 1: answers diverged, 2: the command
+// The command `iommufd`: arguments in, exit code out. 0: as it should be, 1: answers diverged or were refused, 2: the command
 // line or an input cannot be used (one line on standard error, never a stack trace).
 
 import { createRequire } from 'node:module'
+import type { KernelVersion } from '@iommufd/run'
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { ArgumentProblem } from '../pagetable/range.js'
+import { addCompatCommand } from './compat-command.js'
 import { demoCommand } from './demo-command.js'
+import { addEstimateCommand } from './estimate-command.js'
 import { type ExplainCommandOptions, explainCommand } from './explain-command.js'
 import { InputError } from './files.js'
+import { addPageTableCommand } from './pagetable-options.js'
 import { type ReplayCommandOptions, replayCommand } from './replay-command.js'
+import { type RunCommandOptions, runCommand } from './run-command.js'
 import { endQuietlyOnClosedPipe } from './terminal.js'
 
 const UNUSABLE = 2
@@ -24,7 +30,7 @@ export async function main(args: readonly string[]): Promise<number> {
     return exitCode
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : UNUSABLE
-    if (!(error instanceof InputError)) throw error
+    if (!(error instanceof InputError || error instanceof ArgumentProblem)) throw error
     process.stderr.write(`iommufd: ${error.message}\n`)
     return UNUSABLE
   }
@@ -32,6 +38,7 @@ export async function main(args: readonly string[]): Promise<number> {
 
 function makeProgram(done: (exitCode: number) => void): Command {
   const program = new Command('iommufd')
+    .enablePositionalOptions()
     .description('I/O address spaces that answer like Linux: /dev/iommu outside the kernel')
     .version(packageVersion())
     .exitOverride()
@@ -58,10 +65,34 @@ function makeProgram(done: (exitCode: number) => void): Command {
     .action(async (file: string, options: ExplainCommandOptions) =>
       done(await explainCommand(file, options)),
     )
+  addCompatCommand(program, done)
+  addEstimateCommand(program, done)
+  addPageTableCommand(program, done)
   program
     .command('demo')
     .description('show a map, an access from inside the kernel and a refusal, call by call')
     .action(() => done(demoCommand()))
+  program
+    .command('run')
+    .description('run a program that finds /dev/iommu and /dev/vfio/vfio')
+    .argument('<program>', 'what to run; put -- before it')
+    .argument('[args...]', 'its arguments')
+    .option('--trace [file]', 'tell each call, and why it failed (default: on standard error)')
+    .option('--record <file>', 'record the calls, for iommufd replay')
+    .option('--verbose', 'tell how each pinned range of memory is kept')
+    .option(
+      '--kernel <version>',
+      `which kernel's calls there are: ${KERNELS.join(', ')}`,
+      parseKernel,
+    )
+    .option('--fail-nth <n>', 'let the n-th fault point fail', parsePosition)
+    .option('--privileged', 'take the program for root with every capability')
+    .option('--selftest', 'serve IOMMU_TEST_CMD, with mock devices')
+    .addHelpText('after', RUN_HELP)
+    .passThroughOptions()
+    .action(async (name: string, args: string[], options: RunCommandOptions) =>
+      done(await runCommand([name, ...args], options)),
+    )
   return program
 }
 
@@ -71,7 +102,16 @@ Examples:
   iommufd replay --profile ioas --fail-fast recordings/
   iommufd replay --json one.jsonl.gz > result.json
   iommufd explain one.jsonl.gz            what each call did, why each failing one failed
-  iommufd explain --failed one.jsonl.gz`
+  iommufd explain --failed one.jsonl.gz
+  iommufd compat qemu.jsonl.gz            what changes when type 1 becomes an iommufd
+  iommufd estimate --memory 16GiB --devices 4 --limit 8MiB
+  iommufd pagetable --format x86_64 0x1000:0x20000000:2M:rw
+  iommufd run --trace -- ./vmm --machine test`
+
+const KERNELS: readonly KernelVersion[] = ['6.2', '6.6', '6.12', '7.3']
+
+const RUN_HELP = `
+Exit code: the program's own; 125 we failed, 126 it cannot be executed, 127 there is no such program.`
 
 const EXIT_CODES = `
 Exit code: 0 all answers agree, 1 some do not, 2 an input or the command line cannot be used.`
@@ -84,6 +124,17 @@ function parseCount(text: string): number {
   const count = Number(text)
   if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('It must be a number from 0.')
   return count
+}
+
+function parsePosition(text: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('It must be a number from 1.')
+  return Number(text)
+}
+
+function parseKernel(text: string): KernelVersion {
+  const version = KERNELS.find((known) => known === text)
+  if (version !== undefined) return version
+  throw new InvalidArgumentError(`It must be one of ${KERNELS.join(', ')}.`)
 }
 
 function packageVersion(): string {

@@ -6,7 +6,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import type { TableMemory } from '@iommufd/hw-iommu/table-reader'
 import { translate } from '@iommufd/hw-iommu/table-reader'
 import { type BuiltTable, buildTable } from '../pagetable/build.js'
-import { readEntries } from '../pagetable/entries.js'
+import { type Reading, readSeries } from '../pagetable/entries.js'
 import { configOf, type GeometryOptions } from '../pagetable/geometry.js'
 import { memoryOf } from '../pagetable/memory.js'
 import { ArgumentProblem, type MapRange, parseRange } from '../pagetable/range.js'
@@ -17,9 +17,9 @@ import { showValue } from '../trace/error.js'
 import { attempt, InputError } from './files.js'
 
 const FLAWED = 1
-/** As a tree 4 GiB of pages of 4 KiB are a million words. */
-const MAX_TABLES_SHOWN = 2048
-const MAX_TABLES_WRITTEN = 65536
+/** 256 MiB: 128 GiB of pages of 4 KiB. */
+const MAX_TABLES = 65536
+const MAX_SHOWN = 1 << 18
 
 export interface PageTableCommandOptions extends GeometryOptions {
   readonly pageSizes?: bigint
@@ -51,14 +51,24 @@ export function pageTableCommand(
     return { iova, translation: translate(memory, iova) }
   })
   const isShown = options.raw === undefined && translations.length === 0
-  const why = (va: bigint, lg2: number) => made && whyThisSize(va, lg2, made.pageSizes, made.ranges)
-  const { entries, findings } = isShown
-    ? readEntries(memory, why)
-    : { entries: undefined, findings: [] }
-  const { raw, all = false } = options
-  const view = { memory, made, entries, findings, translations, raw, all }
+  const reading = isShown ? readWhole(source, options) : unread
+  const view = { memory, made, ...reading, translations, raw: options.raw }
   process.stdout.write(options.json ? viewJson(view) : viewText(view))
   return isFlawed(view) ? FLAWED : 0
+}
+
+const unread = { series: undefined, findings: [], moreFindings: 0 }
+
+function readWhole({ memory, made }: Source, { all, json }: PageTableCommandOptions): Reading {
+  const reading = readSeries(memory, {
+    fold: !all && !json,
+    maxSeries: MAX_SHOWN,
+    why: (va, lg2) => made && whyThisSize(va, lg2, made.pageSizes, made.ranges),
+  })
+  if (!reading.isCut) return reading
+  throw new ArgumentProblem(
+    `the table has more than ${MAX_SHOWN} words to show: without --all and --json pages in a row are one, --translate follows one address`,
+  )
 }
 
 function make(texts: readonly string[], options: PageTableCommandOptions): Source {
@@ -72,8 +82,7 @@ function make(texts: readonly string[], options: PageTableCommandOptions): Sourc
     throw new ArgumentProblem('nothing to map: ranges as arguments or with --ranges, or --read')
   }
   const config = configOf(options)
-  const maxTables = options.raw === undefined ? MAX_TABLES_SHOWN : MAX_TABLES_WRITTEN
-  const limits = { maxTables, ...(pageSizes !== undefined && { pageSizes }) }
+  const limits = { maxTables: MAX_TABLES, ...(pageSizes !== undefined && { pageSizes }) }
   const built = buildTable(format, config, ranges, limits)
   if (typeof built === 'number') {
     const geometry = `--levels ${config.topLevel + 1} --va-bits ${config.maxVaszLg2}`

@@ -3,8 +3,8 @@
 // An input that cannot be used is told on standard error and does not keep the others from being replayed.
 
 import { setImmediate } from 'node:timers/promises'
-import { replayTrace } from '../replay/replay.js'
-import { findRecordings, InputError, loadTrace } from './files.js'
+import { replayRecording } from '../recording.js'
+import { findRecordings, InputError, loadRecording } from './files.js'
 import { ReplayReport } from './report.js'
 import { colorsFor, type Progress, showProgress } from './terminal.js'
 
@@ -66,10 +66,10 @@ async function replayFile(
   progress: Progress,
 ): Promise<void> {
   const { profile: wanted, failFast = false } = options
-  const trace = await loadTrace(file, (profile) => wanted?.includes(profile) ?? true)
-  if (trace === undefined) return progress.advance(0)
+  const recording = await loadRecording(file, (profile) => wanted?.includes(profile) ?? true)
+  if (recording === undefined) return progress.advance(0)
   const keep = Math.max(0, options.show - report.first.length)
-  const result = replayTrace(trace, { failFast, keep })
+  const result = replayRecording(recording, { failFast, keep })
   report.add(result)
   progress.advance(result.calls)
 }

@@ -75,7 +75,8 @@ export class ReplayReport {
   }
 }
 
-const borderless = {
+/** Characters of a table without lines. */
+export const borderless: Readonly<Record<string, string>> = {
   top: '',
   'top-mid': '',
   'top-left': '',

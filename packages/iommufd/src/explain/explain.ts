@@ -8,6 +8,7 @@ import type { Reason } from '../replay/reason.js'
 import { Replayer } from '../replay/replayer.js'
 import type { Trace, TraceCall } from '../trace/trace.js'
 import { effectText } from './effects.js'
+import { explainLimit, type LimitExplanation } from './limit.js'
 
 /** One line of a recording, explained. */
 export interface ExplainedCall {
@@ -24,6 +25,8 @@ export interface ExplainedCall {
   readonly effect: string | undefined
   /** why our engine refuses the call, when it does */
   readonly reason: Reason | undefined
+  /** who holds what, when our engine refuses the call for RLIMIT_MEMLOCK */
+  readonly limit: LimitExplanation | undefined
   /** where our answer is not the recorded one; empty: nowhere */
   readonly differences: readonly Difference[]
 }
@@ -45,6 +48,14 @@ function explainCall(call: TraceCall, replayer: Replayer): ExplainedCall {
     failed,
     effect: failed ? undefined : effectText(call),
     reason: replayer.reason,
+    limit: limitOf(call, replayer),
     differences,
   }
+}
+
+/** Processes are born in the order of their recorded numbers, so both have the same. */
+function limitOf(call: TraceCall, { engine, machine }: Replayer): LimitExplanation | undefined {
+  const { last } = engine.refusals
+  const task = machine.processes.find(({ pid }) => pid === call.pid)
+  return task === undefined ? undefined : explainLimit(engine, task, last)
 }

@@ -13,7 +13,7 @@ import {
 } from '@iommufd/hw-iommu/table-reader'
 import { formatReturn } from '../replay/format.js'
 import type { MappedRange } from './build.js'
-import type { Entry } from './entries.js'
+import type { Entry, Series } from './entries.js'
 import { formatProt, formatRange } from './range.js'
 import { treeLines } from './tree.js'
 import { formatBytes } from './why.js'
@@ -36,13 +36,13 @@ export interface PageTableView {
   /** undefined: the table was read */
   readonly made: MadeView | undefined
   /** the words; undefined where they are not asked for */
-  readonly entries: readonly Entry[] | undefined
+  readonly series: readonly Series[] | undefined
+  /** what is wrong with the table: the first, and how many more there are */
   readonly findings: readonly Finding[]
+  readonly moreFindings: number
   readonly translations: readonly { readonly iova: bigint; readonly translation: Translation }[]
   /** the file that the bytes were written to */
   readonly raw: string | undefined
-  /** fold no pages in the text */
-  readonly all: boolean
 }
 
 /** Whether a range was refused, an address has no page, or the table is malformed. */
@@ -58,14 +58,14 @@ export function isFlawed({ made, findings, translations }: PageTableView): boole
 /** Lines for people. */
 export function viewText(view: PageTableView): string {
   const lines = [headLine(view), ...(view.made?.ranges ?? []).flatMap(refusalLine)]
-  if (view.entries !== undefined) {
-    lines.push(...treeLines(view.entries, { topLevel: view.memory.topLevel, all: view.all }))
-  }
+  if (view.series !== undefined)
+    for (const line of treeLines(view.series, view.memory.topLevel)) lines.push(line)
   lines.push(
     ...view.translations.flatMap((translated) => translationLines(view.memory, translated)),
   )
   if (view.raw !== undefined) lines.push(...rawLines(view, view.raw))
   lines.push(...view.findings.map((finding) => `malformed: ${formatFinding(finding)}`))
+  if (view.moreFindings > 0) lines.push(`malformed: ${view.moreFindings} more like these`)
   return lines.map((line) => `${line}\n`).join('')
 }
 
@@ -122,7 +122,7 @@ function rawLines({ memory, made }: PageTableView, file: string): string[] {
 
 /** One document: addresses and words as '0x…', sizes in bytes the same, all else numbers. */
 export function viewJson(view: PageTableView): string {
-  const { memory, made, entries, findings, translations, raw } = view
+  const { memory, made, series, findings, moreFindings, translations, raw } = view
   const document = {
     format: memory.format,
     topLevel: memory.topLevel,
@@ -132,9 +132,10 @@ export function viewJson(view: PageTableView): string {
     vaBits: memory.vaBits,
     signExtended: memory.signExtended ?? false,
     ...(made !== undefined && madeJson(made)),
-    entries: entries?.map(entryJson),
+    entries: series?.map(({ first }) => entryJson(first)),
     translations: translations.map(({ iova, translation }) => translationJson(iova, translation)),
     findings: findings.map((finding) => ({ code: finding.code, text: formatFinding(finding) })),
+    moreFindings,
     raw,
   }
   return `${JSON.stringify(document, null, 2)}\n`

@@ -163,3 +163,12 @@ function unknownReason(ret: number): Reason {
     remedy: 'the machine gave no further explanation',
   }
 }
+
+/** Why a call has no answer at all. */
+export function failureReason(failure: Error): Reason {
+  return {
+    id: 'ENGINE_FAILED',
+    sentence: `the engine broke down: ${failure.message.split('\n')[0]}`,
+    remedy: 'this is a fault of iommufd itself: please report it with the recording',
+  }
+}

@@ -12,8 +12,8 @@ export interface Divergence {
   readonly file: string
   /** line of the file, from 2 */
   readonly line: number
-  /** logical number of the calling process */
-  readonly pid: number
+  /** logical number of the calling process; undefined where no process made the call */
+  readonly pid: number | undefined
   /** the call as {@link formatCall} shows it: decoded, with what Linux wrote into its struct */
   readonly call: string
   /** what Linux answered; undefined where the call answers nothing */

@@ -31,7 +31,7 @@ import {
 } from './differences.js'
 import { formatEvents, formatReturn } from './format.js'
 import { Fnv1a, Xorshift32 } from './memory.js'
-import { type Reason, reasonOf } from './reason.js'
+import { failureReason, type Reason, reasonOf } from './reason.js'
 
 const CHUNK_BYTES = 65536
 
@@ -261,14 +261,6 @@ export class Replayer {
     compareNumber('VmPin', call.VmPin, VmPin, kilobytes, this.#differences)
     compareNumber('VmLck', call.VmLck, VmLck, kilobytes, this.#differences)
     return undefined
-  }
-}
-
-function failureReason(failure: Error): Reason {
-  return {
-    id: 'ENGINE_FAILED',
-    sentence: `the engine broke down: ${failure.message.split('\n')[0]}`,
-    remedy: 'this is a fault of iommufd itself: please report it with the recording',
   }
 }
 

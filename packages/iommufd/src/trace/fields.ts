@@ -9,12 +9,12 @@ import { decodeHex, parseU64, type U64 } from './hex.js'
 const U32_MAX = 0xffffffff
 
 export class Fields {
-  readonly #file: string
+  readonly file: string
   #line = 0
   #record: Record<string, unknown> = {}
 
   constructor(file: string) {
-    this.#file = file
+    this.file = file
   }
 
   get line(): number {
@@ -37,7 +37,7 @@ export class Fields {
   }
 
   fail(problem: string): never {
-    throw new TraceError(this.#file, Math.max(1, this.#line), problem)
+    throw new TraceError(this.file, Math.max(1, this.#line), problem)
   }
 
   has(name: string): boolean {
@@ -66,6 +66,20 @@ export class Fields {
       this.#wrong(name, 'an object', value)
     }
     return value as Record<string, unknown>
+  }
+
+  array(name: string): readonly unknown[] {
+    const value = this.#get(name)
+    if (!Array.isArray(value)) this.#wrong(name, 'an array', value)
+    return value
+  }
+
+  /** The members of the object that a member is. */
+  inside(name: string): Fields {
+    const inner = new Fields(this.file)
+    inner.#line = this.#line
+    inner.#record = this.object(name)
+    return inner
   }
 
   /** An integer in [min, max]; without bounds any that a double holds exactly. */
@@ -97,6 +111,10 @@ export class Fields {
     const number = typeof value === 'string' ? parseU64(value) : undefined
     if (number === undefined) this.#wrong(name, "a string '0x…' of 1 to 16 hex digits", value)
     return number
+  }
+
+  bigint(name: string): bigint {
+    return BigInt(this.u64(name))
   }
 
   /** A u32 written as '0x…' (an ioctl number, a hash). */

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Every refusal of the driver model is reached by a call, with its own errno and with all its words filled in.
+
+import {
+  EINVAL,
+  IOMMU_GET_HW_INFO,
+  IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
+  IOMMU_HWPT_ALLOC_NEST_PARENT,
+  IOMMU_HWPT_ALLOC_PASID,
+  IOMMU_HWPT_FAULT_ID_VALID,
+  iommu_hw_info,
+  type iommu_hwpt_alloc,
+  type StructInput,
+} from '@iommufd/uapi'
+import { expect, test } from 'vitest'
+import { DATA, World } from '../test/harness.js'
+import { PlainDriver, ToyDevice, type ToyDeviceOptions } from '../test/toy-driver.js'
+import {
+  hwIommuRefusals,
+  IOMMU_RESV_DIRECT,
+  IOMMU_RESV_SW_MSI,
+  Iommu,
+  type IommufdDevice,
+  type IommuGroup,
+  iommufd_device_attach,
+  iommufd_device_bind,
+  iommufd_device_replace,
+  iommufd_sw_msi,
+  MsiDesc,
+} from './index.js'
+
+type Name = keyof typeof hwIommuRefusals
+
+const PASID = IOMMU_HWPT_ALLOC_PASID
+const WINDOW = { start: 0x800_0000n, length: 0x10_0000n, type: IOMMU_RESV_SW_MSI }
+
+/** A bound device with 8 PASIDs, and address space 1. */
+class Scene {
+  readonly world: World = new World()
+  readonly pt: number = this.world.ioas().id
+  readonly idev: IommufdDevice = this.bind('a')
+
+  bind(name: string, options: ToyDeviceOptions = {}): IommufdDevice {
+    return this.world.bind(this.world.device(name, { group: 'g', pasids: 8, ...options }))
+  }
+
+  /** Binding a device with these properties. */
+  tryBind(options: ToyDeviceOptions): number {
+    return iommufd_device_bind(this.world.ctx, this.world.device('other', options)) as number
+  }
+
+  attach(id: number, pasid = 0, idev: IommufdDevice = this.idev): number {
+    return iommufd_device_attach(idev, pasid, id)
+  }
+
+  alloc(values: StructInput<typeof iommu_hwpt_alloc> = {}): number {
+    const answer = this.world.hwptAlloc({ dev_id: this.idev.id, pt_id: this.pt, ...values })
+    return typeof answer === 'number' ? answer : -(this.world.engine.refusals.last?.errno ?? 0)
+  }
+
+  /** A nested table on a parent that is fit for it, unless said otherwise. */
+  nested(values: StructInput<typeof iommu_hwpt_alloc> = {}, bytes: readonly number[] = []): number {
+    const data = new Uint8Array(16)
+    data.set(bytes)
+    this.world.process.store(DATA, data)
+    const pt_id = this.alloc({ flags: IOMMU_HWPT_ALLOC_NEST_PARENT })
+    return this.alloc({ pt_id, data_type: 1, data_len: 4, data_uptr: DATA, ...values })
+  }
+
+  /** A bound device of another driver, one that has no part that it can do without. */
+  plain(): IommufdDevice {
+    const iommu = new Iommu(this.world.engine)
+    iommu.registerDriver(new PlainDriver(iommu))
+    const dev = new ToyDevice('plain', { pasids: 8 })
+    iommu.addDevice(dev)
+    return this.world.bind(dev)
+  }
+
+  /** A table without a PASID, and PASID 1 attached. */
+  withPasid(): this {
+    const id = this.alloc({ flags: PASID })
+    this.attach(id)
+    this.attach(id, 1)
+    return this
+  }
+
+  /** An attached device with a window for interrupts. */
+  msi(): (msiAddr: bigint) => number {
+    const idev = this.bind('msi', { group: 'msi', regions: [WINDOW] })
+    this.attach(this.pt, 0, idev)
+    return (msiAddr) => iommufd_sw_msi(new MsiDesc(idev.dev), msiAddr)
+  }
+}
+
+/** A call that each site refuses. */
+const provoked: Record<Name, (scene: Scene) => number> = {
+  DEVICE_WITHOUT_IOMMU: ({ world }) =>
+    iommufd_device_bind(world.ctx, new ToyDevice('nowhere')) as number,
+  DRIVER_REFUSED: (scene) => {
+    ;(scene.idev.dev as ToyDevice).accepts = () => -EINVAL
+    return scene.attach(scene.pt)
+  },
+  GROUP_OWNED: ({ world, idev }) => iommufd_device_bind(world.otherCtx(), idev.dev) as number,
+  GROUP_USED_BY_HOST: ({ world }) => {
+    const dev = world.device('host')
+    dev.group?.useDefaultDomain()
+    return iommufd_device_bind(world.ctx, dev) as number
+  },
+  DEVICE_NEEDS_DIRECT: (scene) =>
+    scene.tryBind({ regions: [{ start: 0n, length: 1n, type: IOMMU_RESV_DIRECT }] }),
+  GROUP_ATTACHED: (scene) => {
+    scene.attach(scene.pt)
+    const group = scene.idev.dev.group as IommuGroup
+    return group.attach(scene.world.hwpt(scene.alloc()).domain)
+  },
+  DOMAIN_OF_OTHER_DRIVER: (scene) => scene.attach(scene.alloc(), 0, scene.plain()),
+  DEVICE_NOT_COHERENT: (scene) => scene.tryBind({ coherent: false }),
+  INTERRUPTS_NOT_ISOLATED: (scene) => scene.tryBind({ isolatedMsi: false }),
+  PT_UNKNOWN: (scene) => scene.attach(77),
+  OBJECT_NOT_ATTACHABLE: (scene) => scene.attach(scene.idev.id),
+  DEVICE_ATTACHED_ALREADY: (scene) => {
+    scene.attach(scene.pt)
+    return scene.attach(scene.pt)
+  },
+  DEVICE_NOT_ATTACHED: (scene) => iommufd_device_replace(scene.idev, 0, scene.pt),
+  GROUP_HAS_OTHER_HWPT: (scene) => {
+    scene.attach(scene.pt)
+    return scene.attach(scene.alloc(), 0, scene.bind('b'))
+  },
+  PASID_UNSUPPORTED: (scene) => {
+    const plain = scene.plain()
+    const id = scene.alloc({ dev_id: plain.id })
+    scene.world.hwpt(id).allowsPasids = true
+    return scene.attach(id, 1, plain)
+  },
+  PASID_OUT_OF_RANGE: (scene) => scene.attach(scene.alloc({ flags: PASID }), 8),
+  HWPT_WITHOUT_PASID: (scene) => scene.attach(scene.alloc(), 1),
+  DEVICE_HWPT_WITHOUT_PASID: (scene) => {
+    scene.attach(scene.pt)
+    return scene.attach(scene.alloc({ flags: PASID }), 1)
+  },
+  GROUP_USES_PASIDS: (scene) => iommufd_device_replace(scene.withPasid().idev, 0, scene.alloc()),
+  MSI_PAGES_EXHAUSTED: (scene) => {
+    const map = scene.msi()
+    for (let i = 1n; i <= 64n; i++) map(i << 12n)
+    return map(65n << 12n)
+  },
+  MSI_PAGE_TOO_HIGH: (scene) => scene.msi()(1n << 44n),
+  MSI_REGIONS_CONTRADICT: (scene) => {
+    const idev = scene.bind('b', { group: 'b', regions: [WINDOW, WINDOW] })
+    return scene.attach(scene.pt, 0, idev)
+  },
+  HWPT_RESERVED_NOT_ZERO: (scene) => scene.alloc({ __reserved: 1 }),
+  HWPT_DATA_CONTRADICTS: (scene) => scene.alloc({ data_type: 1 }),
+  PARENT_UNKNOWN: (scene) => scene.alloc({ pt_id: 77 }),
+  PARENT_UNUSABLE: (scene) => scene.alloc({ pt_id: scene.idev.id }),
+  HWPT_FLAGS_UNSUPPORTED: (scene) => scene.alloc({ dev_id: scene.plain().id, flags: PASID }),
+  HWPT_FLAGS_UNKNOWN: (scene) => scene.alloc({ flags: 1 << 30 }),
+  DIRTY_TRACKING_UNSUPPORTED: (scene) => scene.alloc({ flags: IOMMU_HWPT_ALLOC_DIRTY_TRACKING }),
+  NEST_PARENT_WITH_FAULTS: (scene) =>
+    scene.alloc({ flags: IOMMU_HWPT_ALLOC_NEST_PARENT | IOMMU_HWPT_FAULT_ID_VALID }),
+  COHERENCY_NOT_ENFORCED: (scene) =>
+    scene.alloc({ dev_id: scene.bind('b', { group: 'b', enforces: false }).id }),
+  NESTED_FLAGS_UNKNOWN: (scene) => scene.nested({ flags: IOMMU_HWPT_ALLOC_NEST_PARENT }),
+  NESTED_WITHOUT_DATA: (scene) => scene.nested({ data_type: 0, data_len: 0 }),
+  NESTED_UNSUPPORTED: (scene) => scene.nested({ dev_id: scene.plain().id }),
+  NO_NEST_PARENT: (scene) => scene.nested({ pt_id: scene.alloc() }),
+  PARENT_OF_OTHER_DRIVER: (scene) => {
+    const plain = scene.plain()
+    const pt_id = scene.alloc({ flags: IOMMU_HWPT_ALLOC_NEST_PARENT })
+    Object.assign(plain.ops, { domainAllocNested: () => -EINVAL })
+    return scene.nested({ dev_id: plain.id, pt_id })
+  },
+  FAULT_QUEUE_UNKNOWN: (scene) => scene.alloc({ flags: IOMMU_HWPT_FAULT_ID_VALID, fault_id: 7 }),
+  HW_INFO_FLAGS_UNKNOWN: ({ world }) =>
+    world.ioctl(IOMMU_GET_HW_INFO, iommu_hw_info, { flags: 2 }).ret,
+  HW_INFO_RESERVED_NOT_ZERO: ({ world }) =>
+    world.ioctl(IOMMU_GET_HW_INFO, iommu_hw_info, { __reserved: [1, 0, 0] }).ret,
+  USER_DATA_TYPE: (scene) => scene.nested({ data_type: 2 }),
+  USER_DATA_TOO_SHORT: (scene) => scene.nested({ data_len: 3 }),
+  USER_DATA_TAIL_NOT_ZERO: (scene) => scene.nested({ data_len: 9 }, [0, 0, 0, 0, 0, 0, 0, 0, 1]),
+}
+
+test.each(Object.keys(hwIommuRefusals) as Name[])('%s is reached by a call', (name) => {
+  const scene = new Scene()
+  expect(provoked[name](scene)).toBe(-hwIommuRefusals[name].errno)
+  const { last } = scene.world.engine.refusals
+  expect(last?.id).toBe(name)
+  expect(`${last?.sentence} ${last?.remedy}`).not.toMatch(/[{}]/)
+})

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The engine under real programs: `iommufd run`. Skipped, with the reason, where seccomp user notification is not
+// permitted; programs in C are skipped where there is no compiler.
+
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import { RunCommand } from '../../test/run-command.js'
+
+const command = await RunCommand.make()
+afterAll(() => command.remove())
+
+const probe = command.run(['run', '--', 'true'])
+// Only our own refusal is a reason to skip: whatever else goes wrong has to show.
+const isPermitted = probe.status !== 125
+const why = isPermitted ? '' : ` (skipped: ${probe.stderr.trim()})`
+const pins = isPermitted ? command.compile('pins') : undefined
+const descriptors = isPermitted ? command.compile('descriptors') : undefined
+const storm = isPermitted ? command.compile('storm') : undefined
+const noCompiler = pins === undefined ? ' (skipped: there is no C compiler)' : ''
+const isRoot = process.getuid?.() === 0
+const OK = { status: 0, stderr: '' }
+
+/** Runs a program that serves itself of IOMMU_TEST_CMD. */
+function selftest(program: string | undefined, ...args: string[]) {
+  return command.run(['run', '--selftest', '--', program ?? 'true', ...args])
+}
+
+describe.skipIf(why !== '')(`iommufd run${why}`, () => {
+  describe.skipIf(pins === undefined)(`programs in C${noCompiler}`, () => {
+    test.each(['private', 'read-only', 'shared', 'two-addresses', 'mapper-gone', 'bad'])(
+      'C6, E4: what a device sees of %s memory',
+      (name) => {
+        expect(selftest(pins, name)).toEqual({ ...OK, stdout: `${name}\n` })
+      },
+    )
+
+    test.skipIf(!isRoot)('C6, E4: the same as an ordinary user', () => {
+      const { status, stdout, stderr } = command.run(
+        ['run', '--selftest', '--', 'setpriv', '--reuid', '65534', '--clear-groups', pins ?? ''],
+        { cwd: '/' },
+      )
+      expect([status, stdout.split('\n').length, stderr]).toEqual([0, 7, ''])
+    })
+
+    test('F1, F7: dup, fork, exec, passing; the last close releases before the next open', () => {
+      expect(selftest(descriptors)).toEqual({ ...OK, stdout: 'descriptors\n' })
+    })
+
+    test('signals neither lose a call nor repeat one', () => {
+      const { status, stdout } = command.run(['run', '--', storm ?? '', '4', '2000'])
+      expect(stdout).toMatch(
+        /^8000 calls, \d+ signals, 0 ids lost, 0 given twice, next id right\n$/,
+      )
+      expect(status).toBe(0)
+    })
+
+    test('--verbose says how each range is kept', () => {
+      const run = (name: string) =>
+        command.run(['run', '--selftest', '--verbose', '--', pins ?? '', name]).stderr
+      expect(run('shared')).toMatch(/^iommufd run: process \d+ \[0x\w+, 0x\w+fff\]: file held\n/)
+      expect(run('private')).toMatch(/: (pinned by an io_uring|not pinned: .*)\n/)
+    })
+
+    test('--trace tells each call, and why it failed', () => {
+      const file = join(command.folder, 'calls.txt')
+      const args = ['run', '--selftest', `--trace=${file}`, '--', pins ?? '', 'bad']
+      expect(command.run(args)).toEqual({ ...OK, stdout: 'bad\n' })
+      const lines = readFileSync(file, 'utf8').split('\n')
+      expect(lines[0]).toBe('open("/dev/iommu", O_RDWR) = 3')
+      expect(lines[1]).toBe('ioctl(3, IOMMU_IOAS_ALLOC {size=12, flags=0x0, out_ioas_id=0->1}) = 0')
+      const failed = lines.findIndex((line) => line.includes('= -EFAULT (Bad address)'))
+      expect(lines[failed + 1]).toMatch(/^ {4}because .* \[[A-Z_]+\]$/)
+      expect(lines[failed + 2]).toMatch(/^ {4}remedy: /)
+    })
+
+    test('--fail-nth fails that fault point', () => {
+      const { status, stderr } = command.run([
+        'run',
+        '--selftest',
+        '--fail-nth',
+        '1',
+        '--trace',
+        '--',
+        pins ?? '',
+        'bad',
+      ])
+      expect(status).toBe(1)
+      expect(stderr).toContain('[INJECTED_EFAULT]')
+    })
+
+    test('--kernel answers as the kernel would to what it lacks', () => {
+      const commands = (version: string) =>
+        command.run(['run', '--kernel', version, '--', command.compile('commands') ?? '']).stdout
+      expect(commands('6.2')).toBe(
+        '85: 0\n89: ENOTTY\n8a: ENOTTY\n8e: ENOTTY\n8f: ENOTTY\n95: ENOTTY\n',
+      )
+      expect(commands('6.6')).toBe(
+        '85: 0\n89: E2BIG\n8a: ENOENT\n8e: ENOTTY\n8f: ENOTTY\n95: ENOTTY\n',
+      )
+      const [, , , , file, last] = commands('6.12').split('\n')
+      expect([file, last]).toEqual(['8f: ENOTTY', '95: ENOTTY'])
+    })
+  })
+
+  test('a program that does not exist is 127, our own failure 125', () => {
+    expect(command.run(['run', '--', 'no-such-program'])).toMatchObject({ status: 127, stdout: '' })
+    const inner = ['run', '--', process.execPath, '-e', 'process.exit(3)']
+    expect(command.run(inner).status).toBe(3)
+  })
+
+  test('a command line that cannot be used is 2', () => {
+    expect(command.run(['run', '--kernel', '5.0', '--', 'true']).status).toBe(2)
+    expect(command.run(['run', '--fail-nth', '0', '--', 'true']).status).toBe(2)
+    expect(command.run(['run']).status).toBe(2)
+    expect(command.run(['run', '--trace=/no/such/folder/x', '--', 'true']).status).toBe(2)
+  })
+})

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// `iommufd run --trace`: one line for each call, in the manner of strace; below a call that failed, why and what to do.
+
+import type { Iommufd } from '@iommufd/core'
+import type { CallObserver, ServedCall } from '@iommufd/run'
+import { formatAnswer, formatCall } from '../replay/format.js'
+import { reasonOf } from '../replay/reason.js'
+import { argOf, traceCall } from './run-calls.js'
+import type { RunOutput } from './run-output.js'
+
+/** @param pidOf the number that a process has in the output, 1 for the program itself */
+export function traceCalls(
+  output: RunOutput,
+  engine: () => Iommufd,
+  pidOf: (pid: number) => number,
+): CallObserver {
+  let arg: Uint8Array | undefined
+  return {
+    before(served) {
+      arg = argOf(served)
+    },
+    after(served) {
+      const call = traceCall(served, pidOf(served.process.pid), arg, argOf(served))
+      output.line(`${formatCall(call)} = ${formatAnswer(call) ?? served.ret}`)
+      if (served.ret < 0) explain(output, engine(), served, call)
+    },
+  }
+}
+
+function explain(
+  output: RunOutput,
+  engine: Iommufd,
+  { ret }: ServedCall,
+  call: Parameters<typeof reasonOf>[0],
+): void {
+  const { id, sentence, remedy } = reasonOf(call, ret, engine.refusals.last)
+  output.line(`    because ${sentence} [${id}]`)
+  output.line(`    remedy: ${remedy}`)
+}

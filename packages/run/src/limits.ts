@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Numbers that several files agree on.
+
+export const PAGE_SIZE = 4096
+/** Descriptors of queues, whose read and write are trapped by number, are placed from here to twice this. */
+export const QUEUE_FDS = 512

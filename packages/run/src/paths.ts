@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Which path a program means.
+//
+// Invariant: only paths that could be ours are looked at closely; a path that is not ours is never answered for. Symbolic
+// links are not followed, except the one of a process's own descriptors.
+
+import { readlinkSync } from 'node:fs'
+import { posix } from 'node:path'
+
+const AT_FDCWD = -100
+
+/** Makes the test whether a path may lead to one of `paths`, by its last part: all others are let through at once. */
+export function pathFilter(paths: readonly string[]): (path: string) => boolean {
+  const names = [...new Set(paths.map((path) => posix.basename(path)))]
+  return (path) => path.startsWith('/proc/') || names.some((name) => path.endsWith(name))
+}
+
+/** The absolute path that a thread means by `path` relative to directory `dirfd`; undefined when that is not known. */
+export function resolvePath(tid: number, dirfd: number, path: string): string | undefined {
+  if (path.startsWith('/')) return posix.normalize(path)
+  const link = dirfd === AT_FDCWD ? 'cwd' : `fd/${dirfd}`
+  try {
+    return posix.join(readlinkSync(`/proc/${tid}/${link}`), path)
+  } catch {
+    return undefined
+  }
+}
+
+/** Number of the descriptor that `/proc/self/fd/N` and its like name, -1 when the path is none of them. */
+export function descriptorOf(path: string, pid: number, tid: number): number {
+  const match = /^\/proc\/(self|thread-self|\d+)(?:\/task\/\d+)?\/fd\/(\d+)$/.exec(path)
+  if (match === null || !isSelf(match[1] as string, pid, tid)) return -1
+  return Number(match[2])
+}
+
+/** Number of the process whose status a path names, 0 when it names none. */
+export function statusOf(path: string, pid: number): number {
+  const match = /^\/proc\/(self|thread-self|\d+)\/status$/.exec(path)
+  if (match === null) return 0
+  return /^\d/.test(match[1] as string) ? Number(match[1]) : pid
+}
+
+function isSelf(name: string, pid: number, tid: number): boolean {
+  return !/^\d/.test(name) || Number(name) === pid || Number(name) === tid
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Real programs under run(): how they start, what they find, how they end. Skipped, with the reason, where the kernel or a
+// container does not permit seccomp user notification.
+
+import { type SpawnSyncOptions, type StdioOptions, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readFileSync } from 'node:fs'
+import { afterAll, describe, expect, test } from 'vitest'
+import { type Bundle, bundle } from '../test/bundle.js'
+
+const counter: Bundle = await bundle('counter.ts')
+const example: Bundle = await bundle('readme-example.ts')
+afterAll(() => {
+  counter.remove()
+  example.remove()
+})
+
+function runs(args: readonly string[], options: SpawnSyncOptions = {}, tell = 'quiet') {
+  const { status, signal, stdout, stderr } = spawnSync(
+    process.execPath,
+    [counter.program, tell, ...args],
+    { timeout: 20_000, ...options, encoding: 'utf8' },
+  )
+  return { status, signal, stdout, stderr }
+}
+
+const probe = runs(['true'])
+// Only our own refusal is a reason to skip: whatever else goes wrong has to show.
+const why = probe.status === 125 ? ` (skipped: ${probe.stderr.trim()})` : ''
+const hasPython = spawnSync('python3', ['--version']).status === 0
+const hasPerl = spawnSync('perl', ['-v']).status === 0
+const isRoot = process.getuid?.() === 0
+
+/** A python program with the device opened as `f` and `count(n)`. */
+function python(program: string): string[] {
+  const head = [
+    'import os, fcntl, array, sys, signal, time',
+    'f = os.open("/dev/vfio/counter", os.O_RDWR)',
+    'def count(n, f=f):',
+    '  a = array.array("i", [n]); fcntl.ioctl(f, 0x3b01, a); return a[0]',
+  ]
+  return ['python3', '-c', [...head, program].join('\n')]
+}
+
+describe.skipIf(why !== '')(`a program under run${why}`, () => {
+  test('ends as it would alone: exit code, signal, not found, not executable', () => {
+    expect(runs(['sh', '-c', 'exit 7']).status).toBe(7)
+    expect(runs(['sh', '-c', 'kill -TERM $$']).signal).toBe('SIGTERM')
+    expect(runs(['sh', '-c', 'kill -SEGV $$']).signal).toBe('SIGSEGV')
+    expect(runs(['no-such-program'])).toMatchObject({
+      status: 127,
+      stderr: 'iommufd run: no-such-program: not found\n',
+    })
+    expect(runs(['/']).status).toBe(126)
+  })
+
+  test('has its own standard streams, limits, signals and environment', () => {
+    const env = { ...process.env, OURS: 'yes' }
+    expect(runs(['cat'], { input: 'through' }).stdout).toBe('through')
+    const script = 'ulimit -Sn; echo $OURS; grep -E "SigIgn|SigBlk" /proc/self/status'
+    const here = spawnSync('sh', ['-c', script], { env, encoding: 'utf8' })
+    const there = runs(['sh', '-c', script], { env })
+    expect(there.stdout).toBe(here.stdout)
+  })
+
+  test('inherits descriptors beyond the standard ones, and no others', () => {
+    const script = 'echo told >&3; ls /proc/self/fd'
+    const stdio: StdioOptions = ['ignore', 'pipe', 'inherit', 'pipe']
+    const options = { stdio, encoding: 'utf8' as const }
+    const here = spawnSync('sh', ['-c', script], options)
+    const there = spawnSync(
+      process.execPath,
+      [counter.program, 'quiet', 'sh', '-c', script],
+      options,
+    )
+    expect(there.output[3]).toBe('told\n')
+    expect(there.stdout).toBe(here.stdout)
+  })
+
+  test.skipIf(!hasPython)('F1: opens a device, calls it and lets it go', () => {
+    const { stdout, stderr } = runs(python('print(count(41))'), {}, 'tell')
+    expect(stdout).toBe('42\n')
+    expect(JSON.parse(stderr)).toMatchObject({ code: 0, told: ['open=3', 'ioctl=0'], open: 0 })
+  })
+
+  test.skipIf(!hasPython)('F2: what the device does not know is ENOTTY, bad memory EFAULT', () => {
+    const program = [
+      'for cmd, arg in ((0x3b02, 0), (0x3b01, 1), (0x3b01, -4096), (0x5401, 0)):',
+      '  try: fcntl.ioctl(f, cmd, arg)',
+      '  except OSError as e: print(e.errno)',
+    ]
+    expect(runs(python(program.join('\n'))).stdout).toBe('25\n14\n14\n25\n')
+  })
+
+  test.skipIf(!hasPython)(
+    'a device that throws costs the caller EIO and nobody else anything',
+    () => {
+      const program = [
+        'try: fcntl.ioctl(f, 0x3bfe, 0)',
+        'except OSError as e: print(e.errno)',
+        'print(count(1))',
+      ]
+      const { stdout, stderr } = runs(python(program.join('\n')), {}, 'tell')
+      expect(stdout).toBe('5\n2\n')
+      expect(stderr).toContain('fault: this device breaks')
+    },
+  )
+
+  test.skipIf(!hasPython)('F1: stat and access know the device, by whatever name', () => {
+    const program = [
+      'import stat',
+      'os.chdir("/dev/vfio/..") if os.path.isdir("/dev/vfio") else os.chdir("/dev")',
+      'for p in ("/dev/vfio/counter", "/dev//vfio/./counter", "vfio/counter"):',
+      '  print(stat.S_ISCHR(os.stat(p).st_mode), os.access(p, os.R_OK | os.W_OK), os.open(p, 2) > 2)',
+      'print(stat.S_ISCHR(os.fstat(f).st_mode), os.path.exists("/dev/vfio/counter2"))',
+    ]
+    expect(runs(python(program.join('\n'))).stdout).toBe(
+      `${'True True True\n'.repeat(3)}True False\n`,
+    )
+  })
+
+  test.skipIf(!hasPerl || !isRoot)('serves an ordinary user as it serves root', () => {
+    const perl = [
+      'open(D, "+<", "/dev/vfio/counter") or die; $n = pack("l", 1)',
+      'ioctl(D, 0x3b01, $n) or die; print unpack("l", $n), " ", $>',
+    ]
+    const user = ['setpriv', '--reuid', '65534', '--clear-groups']
+    expect(runs([...user, 'perl', '-e', perl.join(';')]).stdout).toBe('2 65534')
+  })
+
+  test.skipIf(!hasPython)('passes signals on, and does not end before the program', async () => {
+    const program =
+      'signal.signal(signal.SIGTERM, lambda *a: (print("term", count(5), flush=True), sys.exit(3))); print("up", flush=True); time.sleep(20)'
+    const child = spawn(process.execPath, [counter.program, 'quiet', ...python(program)])
+    let text = ''
+    child.stdout.on('data', (data) => {
+      text += data
+      if (text === 'up\n') child.kill('SIGTERM')
+    })
+    const [code] = await once(child, 'close')
+    expect([code, text]).toEqual([3, 'up\nterm 6\n'])
+  })
+
+  test.skipIf(!hasPython)('ends with the server, even when that is killed', async () => {
+    const child = spawn(process.execPath, [
+      counter.program,
+      'quiet',
+      ...python('print(os.getpid(), flush=True)\nwhile True: count(1)'),
+    ])
+    const [data] = await once(child.stdout, 'data')
+    const pid = Number(data)
+    child.kill('SIGKILL')
+    await once(child, 'close')
+    for (let i = 0; i < 100 && isAlive(pid); i++) await new Promise((r) => setTimeout(r, 20))
+    expect(isAlive(pid)).toBe(false)
+  })
+
+  test('the example of the README runs', () => {
+    const { status, stderr } = spawnSync(process.execPath, [example.program], { encoding: 'utf8' })
+    expect([status, stderr]).toEqual([0, ''])
+  })
+})
+
+/** A process that waits to be buried is not alive. */
+function isAlive(pid: number): boolean {
+  if (!existsSync(`/proc/${pid}/stat`)) return false
+  return !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, 'latin1'))
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * VFIO's side of a machine: its groups and the devices in them, one file in /dev/vfio per group.
+ *
+ * Invariant: the devices of an IOMMU group share one VFIO group; emulated devices and those without
+ * an IOMMU have a group each. Numbers are given once.
+ */
+import type { Iommufd } from '@iommufd/core'
+import type { DeviceHost } from '@iommufd/host'
+import { IOMMU_CAP_CACHE_COHERENCY } from '@iommufd/hw-iommu'
+import { PhysicalVfioDevice, type VfioDevice } from './device.js'
+import { VfioGroup } from './group.js'
+import { DEVICE_NOT_USABLE } from './refusals.js'
+
+/** Where files in /dev are made: the machine. */
+export type DeviceRegistry = Pick<DeviceHost, 'registerDevice'>
+
+export interface VfioOptions {
+  /** Serve devices without an IOMMU, as a kernel with CONFIG_VFIO_NOIOMMU that was told so does. */
+  readonly noiommu?: boolean
+}
+
+export class Vfio {
+  readonly engine: Iommufd
+  readonly options: VfioOptions
+  readonly #registry: DeviceRegistry
+  readonly #groups: VfioGroup[] = []
+
+  constructor(engine: Iommufd, registry: DeviceRegistry, options: VfioOptions = {}) {
+    this.engine = engine
+    this.options = options
+    this.#registry = registry
+  }
+
+  get groups(): readonly VfioGroup[] {
+    return this.#groups
+  }
+
+  /**
+   * Binds a device to its VFIO driver: the number of its group, or -EINVAL for a device that no IOMMU
+   * keeps apart or whose DMA is not coherent. `number`: of a group that is new; default the lowest
+   * that was never used.
+   */
+  addDevice(device: VfioDevice, number?: number): number {
+    const { refusals } = this.engine
+    if (!this.#isUsable(device)) return refusals.refuse(DEVICE_NOT_USABLE)
+    const group = this.#existingGroup(device) ?? this.#makeGroup(device, number)
+    group.devices.push(device)
+    device.group = group
+    return group.number
+  }
+
+  /** The driver is unbound from the device, which must not be open. */
+  removeDevice(device: VfioDevice): void {
+    if (device.openCount > 0) throw new Error(`${device.name} is open`)
+    const devices = device.group?.devices ?? []
+    devices.splice(devices.indexOf(device), 1)
+    device.group = undefined
+  }
+
+  #isUsable(device: VfioDevice): boolean {
+    if (device.kind === 'noiommu') return this.options.noiommu === true
+    if (!(device instanceof PhysicalVfioDevice)) return true
+    const { device: dev } = device
+    return dev.group !== undefined && dev.iommuCapable(IOMMU_CAP_CACHE_COHERENCY)
+  }
+
+  #existingGroup(device: VfioDevice): VfioGroup | undefined {
+    if (!(device instanceof PhysicalVfioDevice)) return undefined
+    return this.#groups.find(({ iommuGroup }) => iommuGroup === device.device.group)
+  }
+
+  #makeGroup(device: VfioDevice, wanted?: number): VfioGroup {
+    const number = wanted ?? 1 + Math.max(-1, ...this.#groups.map((group) => group.number))
+    const iommuGroup = device instanceof PhysicalVfioDevice ? device.device.group : undefined
+    const group = new VfioGroup(this, number, device.kind, iommuGroup)
+    const prefix = device.kind === 'noiommu' ? 'noiommu-' : ''
+    this.#registry.registerDevice(`/dev/vfio/${prefix}${number}`, (task) => group.open(task))
+    this.#groups.push(group)
+    return group
+  }
+}
