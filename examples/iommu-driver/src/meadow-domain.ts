@@ -57,8 +57,7 @@ export class MeadowDomain implements PagingDomain {
     const first = pageOf(iovaHi, iovaLo)
     const count = bytes / PAGE_SIZE
     if (first + count > PAGES) return -ERANGE
-    const bits =
-      ((prot & AREA_READ) === 0 ? 0 : READ) | ((prot & AREA_WRITE) === 0 ? 0 : WRITE)
+    const bits = ((prot & AREA_READ) === 0 ? 0 : READ) | ((prot & AREA_WRITE) === 0 ? 0 : WRITE)
     for (let done = 0; done < count; ) {
       const most = largePages ? count - done : 1
       const n = this.#mapOne(first + done, frames, at + done, most, bits)

@@ -27,13 +27,13 @@ import {
 } from '@iommufd/uapi'
 import { attachIommufd } from 'iommufd'
 
-const ARG = 0x10000
-const LIST = 0x20000
-const BUFFER = 0x7f00_0000_0000
-const BUFFER_BYTES = 8 << 20
+export const ARG = 0x10000
+export const LIST = 0x20000
+export const BUFFER = 0x7f00_0000_0000
+export const BUFFER_BYTES = 8 << 20
 /** As high as a device with 48 bits reaches, so that page numbers do not fit into 32 bits. */
-const IOVA_HI = 0x10000
-const IOVA_BASE = IOVA_HI * 2 ** 32
+export const IOVA_HI = 0x10000
+export const IOVA_BASE = IOVA_HI * 2 ** 32
 const RW = IOMMU_IOAS_MAP_READABLE | IOMMU_IOAS_MAP_WRITEABLE
 
 /** A process with one address space, and memory to map. */
@@ -88,6 +88,11 @@ export class Bench {
         throw new Error(this.engine.refusals.last?.sentence)
       }
     }
+  }
+
+  /** Writes to every page of the buffer, so that pinning does not allocate memory. */
+  populate() {
+    for (let at = 0; at < BUFFER_BYTES; at += 4096) this.task.store(BUFFER + at, Uint8Array.of(1))
   }
 
   /** An access attached to the address space. */

@@ -6,6 +6,7 @@ import { cpus } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { build } from 'esbuild'
+import { dma, mapUnmapWithDomain, storedFrameBytes } from './devices.mjs'
 import { accessRw, bytesPerArea, bytesPerPinnedPage, iovaRanges, mapUnmap } from './engine.mjs'
 import { Anchor, compare, garbage, pin, time } from './measure.mjs'
 
@@ -23,7 +24,14 @@ if (!Number.isInteger(rounds) || rounds < 1) {
 }
 
 /** Handler times of Linux 7.3.4 measured inside its ioctl handler, in nanoseconds; another machine, for orientation. */
-const KERNEL = { mapUnmap: 441, ranges: 140, rw4096: 550, rw1048576: 92_000 }
+const KERNEL = {
+  mapUnmap: 441,
+  domain4096: 1288,
+  domain2097152: 28_500,
+  ranges: 140,
+  rw4096: 550,
+  rw1048576: 92_000,
+}
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url))
 const anchorFile = (name) => here(`../../pages/bench/anchor/${name}`)
@@ -56,16 +64,9 @@ const wanted = (name) => name.includes(options.only)
 
 /** Rows of the range tree against the same structure in C, and against one balanced binary tree node per area. */
 async function treeRows() {
-  const outfile = here('../node_modules/.cache/bench-workload.mjs')
-  const entryPoints = [here('../../pages/bench/workload.ts')]
-  await build({
-    entryPoints,
-    outfile,
-    bundle: true,
-    format: 'esm',
-    conditions: ['@iommufd/source'],
-  })
-  const { TreeWorkload } = await import(outfile)
+  const { TreeWorkload } = await import(
+    await bundle('../../pages/bench/workload.ts', 'bench-workload')
+  )
   const anchors = [
     [
       'binary interval tree in C',
@@ -126,6 +127,65 @@ const TREE = [
   ['search', 1e5, 1, [undefined, undefined]],
 ]
 
+/** Rows of page tables against the same tables in C. */
+async function pageTableRows() {
+  const { run, tableBytesPerPage } = await import(
+    await bundle('../../hw-iommu/bench/workload.ts', 'bench-pagetable')
+  )
+  const file = here('../../hw-iommu/bench/anchor/radix.c')
+  const native = Anchor.compile('radix', [file])
+  for (const [row, label, n, ops, target] of PAGE_TABLES) {
+    const name = `page table: ${label}`
+    if (!wanted(name)) continue
+    run(row, n, ops, 1)
+    let check
+    const theirs = async (round) => {
+      const sample = await native.run(row, n, ops, round + 1)
+      check = sample.check
+      return sample.ns
+    }
+    const ours = (round) => {
+      const sample = run(row, n, ops, round + 1)
+      if (check !== undefined && check !== sample.check) {
+        throw new Error(`${name}: the native side found something else`)
+      }
+      return sample.ns
+    }
+    const result = await compare(rounds, ours, native && row !== 'iotlb' ? theirs : undefined)
+    report({ name, anchor: row === 'iotlb' ? undefined : 'the same table in C', target, ...result })
+  }
+  const name = 'page table: bytes per page of 4 KiB'
+  if (wanted(name)) report({ name, bytes: tableBytesPerPage(1 << 20), target: '8.1 bytes' })
+  native?.close()
+}
+
+/** Row, what it is, pages, operations, target against C. */
+const PAGE_TABLES = [
+  ['pages', 'map 4 KiB, a call each', 1 << 20, 1, undefined],
+  ['frames', 'map 4 KiB, scattered frames', 1 << 20, 1, '4.5x'],
+  ['run', 'map 4 KiB, one run', 1 << 20, 1, undefined],
+  ['unmap', 'unmap 4 KiB of 4 GiB', 1 << 20, 1, undefined],
+  ['pair', 'unmap + map 4 KiB at random', 1 << 20, 1_000_000, undefined],
+  ['large2m', 'map + unmap a leaf of 2 MiB', 512, 1 << 18, '5x'],
+  ['large1g', 'map + unmap a leaf of 1 GiB', 128, 1 << 18, undefined],
+  ['walk', 'walk at random, 1 Mi pages', 1 << 20, 2_000_000, undefined],
+  ['sequential', 'walk in sequence, 1 Mi pages', 1 << 20, 2_000_000, undefined],
+  ['iotlb', 'IOTLB hit', 256, 5_000_000, undefined],
+]
+
+/** A workload in TypeScript, bundled for Node: where it is. */
+async function bundle(entry, name) {
+  const outfile = here(`../node_modules/.cache/${name}.mjs`)
+  await build({
+    entryPoints: [here(entry)],
+    outfile,
+    bundle: true,
+    format: 'esm',
+    conditions: ['@iommufd/source'],
+  })
+  return outfile
+}
+
 /** Rows of whole calls. */
 async function callRows() {
   const native = Anchor.compile('calls', [here('calls.c')])
@@ -139,6 +199,23 @@ async function callRows() {
         native: ['ioctls', 0],
         target: others === 1e5 ? '1.5x' : undefined,
         kernelNs: KERNEL.mapUnmap,
+      })),
+    ),
+    ...[4096, 2 << 20].map((length) => ({
+      name: `MAP + UNMAP of ${size(length)}, one domain`,
+      make: () => mapUnmapWithDomain(length),
+      ops: length > 65536 ? 2000 : 100_000,
+      anchor: 'two empty ioctl() calls',
+      native: ['ioctls', 0],
+      kernelNs: KERNEL[`domain${length}`],
+    })),
+    ...[4096, 1 << 20].flatMap((bytes) =>
+      [false, true].map((isWrite) => ({
+        name: `DMA ${isWrite ? 'write' : 'read'} ${size(bytes)}`,
+        make: () => dma(bytes, isWrite),
+        ops: bytes > 65536 ? 500 : 100_000,
+        anchor: 'memcpy',
+        native: ['memcpy', bytes],
       })),
     ),
     { name: 'IOVA_RANGES, one range', make: iovaRanges, ops: 200_000, kernelNs: KERNEL.ranges },
@@ -176,6 +253,8 @@ function memoryRows() {
     ['tree and records per area, 1e5 areas', () => bytesPerArea(1e5), '72 bytes'],
     ['tree and records per area, 1e6 areas', () => bytesPerArea(1e6), '72 bytes'],
     ['stored frames per pinned page', bytesPerPinnedPage, '4.1 bytes'],
+    ['stored frames per page, one domain', () => storedFrameBytes(1, false), '0 bytes'],
+    ['stored frames per page, domain and access', () => storedFrameBytes(1, true), '4.1 bytes'],
   ]
   for (const [name, bytes, target] of rows) {
     if (wanted(name)) report({ name, bytes: bytes(), target })
@@ -187,6 +266,7 @@ if (!options.json) {
   console.log(`${cpus()[0]?.model}, Node ${process.version}${pinned ? ', one processor' : ''}\n`)
 }
 await treeRows()
+await pageTableRows()
 await callRows()
 memoryRows()
 if (options.json) {
