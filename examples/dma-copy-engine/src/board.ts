@@ -62,8 +62,8 @@ export class Board {
     const ctx = file && this.engine.contextOf(file)
     if (ctx === undefined) throw new Error('the program has no context')
     const bound = iommufd_device_bind(ctx, this.copyEngine.device)
-    if (typeof bound === 'number') return this.#served(bound)
-    this.#served(iommufd_device_attach(bound, 0, ioasId))
+    const rc = typeof bound === 'number' ? bound : iommufd_device_attach(bound, 0, ioasId)
+    this.#served(rc)
   }
 
   #served(rc: number): void {

@@ -59,12 +59,14 @@ export class CopyEngine {
     const most = Math.min(length - this.#copied, BURST)
     const done = BigInt(this.#copied)
     const bytes = this.#buffer.subarray(0, most)
-    const read = this.dma.read(this.#address(SOURCE) + done, bytes)
-    if (read < most) return this.#fail(ERROR_READING)
-    const written = this.dma.write(this.#address(DESTINATION) + done, bytes)
-    if (written < most) return this.#fail(ERROR_WRITING)
-    this.#copied += most
-    if (this.#copied === length) this.#finish()
+    if (this.dma.read(this.#address(SOURCE) + done, bytes) < most) {
+      this.#fail(ERROR_READING)
+    } else if (this.dma.write(this.#address(DESTINATION) + done, bytes) < most) {
+      this.#fail(ERROR_WRITING)
+    } else {
+      this.#copied += most
+      if (this.#copied === length) this.#finish()
+    }
   }
 
   #control(value: number): void {

@@ -73,6 +73,10 @@ export class DomainView implements IommuDomain {
     at: number,
     n: number,
   ): void {
+    if (this.#domain.framesAt !== undefined) {
+      this.#domain.framesAt(iovaHi, iovaLo, offset, frames, at, n)
+      return
+    }
     let hi = iovaHi
     let lo = iovaLo
     let inFrame = offset

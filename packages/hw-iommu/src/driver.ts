@@ -123,6 +123,18 @@ export interface PagingDomain extends AttachableDomain {
   unmap(iovaHi: number, iovaLo: number, bytes: number, gather: IotlbGather): number
   /** Whether the IOVA is mapped; then `out` says where to. As the hardware walks, without IOTLB. */
   translate(iovaHi: number, iovaLo: number, out: Translation): boolean
+  /**
+   * Writes the frames of `n` pages of memory to `frames[at…]`: of the one whose byte `offset` is
+   * mapped at the IOVA, and of those mapped behind it; all are mapped. Faster than translating each.
+   */
+  framesAt?(
+    iovaHi: number,
+    iovaLo: number,
+    offset: number,
+    frames: Uint32Array,
+    at: number,
+    n: number,
+  ): void
   /** Makes the hardware see what was mapped, where it may remember that nothing was. */
   iotlbSyncMap?(iovaHi: number, iovaLo: number, bytes: number): void
   /** Makes the IOTLBs forget what was gathered; memory is given back after this. */

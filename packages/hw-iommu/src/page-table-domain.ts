@@ -108,6 +108,19 @@ export class PageTableDomain implements PagingDomain {
     return true
   }
 
+  framesAt(
+    iovaHi: number,
+    iovaLo: number,
+    offset: number,
+    frames: Uint32Array,
+    at: number,
+    n: number,
+  ): void {
+    if (!this.table.framesAt(iovaHi, iovaLo, offset, frames, at, n)) {
+      throw new Error('the page table has lost a mapping')
+    }
+  }
+
   markDirty(iovaHi: number, iovaLo: number): void {
     if (this.#isTracking) this.table.setDirty(iovaHi, iovaLo)
   }

@@ -21,9 +21,10 @@ const batch = new Uint32Array(BATCH_PAGES)
 export class PinnedPages {
   readonly #table: PagesTable
   readonly #pages: number
-  readonly #accesses = new Coverage()
+  /** What in-kernel users cover and its frames; made for the first of them, as most have none. */
+  #accesses: Coverage | undefined
+  #frames: FrameStore | undefined
   readonly #domains = new DomainUsers()
-  readonly #store = new FrameStore()
   /** Pages that are pinned now. */
   npinned = 0
 
@@ -34,12 +35,13 @@ export class PinnedPages {
 
   /** Bytes that the stored frame numbers take. */
   get frameBytes(): number {
-    return this.#store.bytes
+    return this.#frames?.bytes ?? 0
   }
 
   /** One more in-kernel user of [first, last]: 0, or a negative errno and nothing has changed. */
   addAccess(first: number, last: number): number {
     const before = this.npinned
+    this.#accesses ??= new Coverage()
     const rc = this.#storeGaps(first, last + 1)
     if (rc < 0) return rc
     const charged = this.charge(this.npinned - before)
@@ -54,7 +56,7 @@ export class PinnedPages {
   /** One in-kernel user less of [first, last]; it must have been added. */
   removeAccess(first: number, last: number): void {
     const before = this.npinned
-    this.#accesses.remove(pageHi(first), pageLo(first), pageHi(last), pageLo(last) | 0xfff)
+    this.#accesses?.remove(pageHi(first), pageLo(first), pageHi(last), pageLo(last) | 0xfff)
     this.#dropGaps(first, last + 1)
     this.uncharge(before - this.npinned)
   }
@@ -164,13 +166,20 @@ export class PinnedPages {
     user.iopt.domains[0]?.framesAt(iovaHi, iovaLo, offset, frames, at, n)
   }
 
+  get #store(): FrameStore {
+    this.#frames ??= new FrameStore()
+    return this.#frames
+  }
+
   #isStored(index: number): boolean {
-    return this.#accesses.tree.at(pageHi(index), pageLo(index)) >= 0
+    const tree = this.#accesses?.tree
+    return tree !== undefined && tree.at(pageHi(index), pageLo(index)) >= 0
   }
 
   /** The first index from `index` on that no in-kernel user covers. */
   #gapFrom(index: number): number {
-    const tree = this.#accesses.tree
+    const tree = this.#accesses?.tree
+    if (tree === undefined) return index
     let gap = index
     let pos = tree.at(pageHi(gap), pageLo(gap))
     while (pos >= 0) {
@@ -182,7 +191,8 @@ export class PinnedPages {
 
   /** The first index from `index` on that an in-kernel user covers, or infinity. */
   #storedFrom(index: number): number {
-    const tree = this.#accesses.tree
+    const tree = this.#accesses?.tree
+    if (tree === undefined) return Number.POSITIVE_INFINITY
     const pos = tree.from(pageHi(index), pageLo(index))
     if (pos < 0) return Number.POSITIVE_INFINITY
     return Math.max(index, pageOf(tree.startHi(pos), tree.startLo(pos)))

@@ -8,9 +8,19 @@
 
 import { fstatSync } from 'node:fs'
 import type { File } from '@iommufd/host'
-import { EMFILE } from '@iommufd/uapi'
+import { EMFILE, POLLIN } from '@iommufd/uapi'
 import { makePair } from './handover.js'
-import { close, epollCreate, epollCtl, epollWait, fcntl, readlink, region, send } from './libc.js'
+import {
+  close,
+  epollCreate,
+  epollCtl,
+  epollWait,
+  fcntl,
+  readlink,
+  recv,
+  region,
+  send,
+} from './libc.js'
 
 const EPOLL_CLOEXEC = 0x80000
 const EPOLL_CTL_ADD = 1
@@ -40,6 +50,8 @@ export interface Prepared {
 interface Entry {
   readonly file: File | undefined
   readonly ours: number
+  /** Whether the program's end can be read now: it has a byte from us. */
+  isReadable: boolean
 }
 
 export class EmulatedFiles {
@@ -47,6 +59,8 @@ export class EmulatedFiles {
   readonly epoll: number = epollCreate(EPOLL_CLOEXEC)
   readonly #byInode = new Map<number, Entry>()
   readonly #inodes = new Map<number, number>()
+  /** Files that are readable only at times. */
+  readonly #queues = new Map<number, Entry>()
 
   /** Told of each file that has lost its last reference, before it is released. */
   onEnd: (inode: number) => void = () => undefined
@@ -57,7 +71,7 @@ export class EmulatedFiles {
     if (typeof pair === 'number') return pair === -EMFILE ? -EMFILE : pair
     const [ours, theirs] = pair
     const inode = fstatSync(theirs).ino
-    this.#byInode.set(inode, { file: undefined, ours })
+    this.#byInode.set(inode, { file: undefined, ours, isReadable: false })
     this.#inodes.set(ours, inode)
     event.view.setUint32(0, EPOLLHUP, true)
     event.view.setInt32(4, ours, true)
@@ -69,10 +83,35 @@ export class EmulatedFiles {
   bind({ theirs, inode }: Prepared, file: File, nonblocking: boolean): void {
     const entry = this.#byInode.get(inode)
     if (entry === undefined) throw new Error('the program’s end is gone')
-    this.#byInode.set(inode, { file, ours: entry.ours })
+    const bound = { file, ours: entry.ours, isReadable: false }
+    this.#byInode.set(inode, bound)
     if (nonblocking) fcntl(theirs, F_SETFL, O_NONBLOCK)
     // A file without an operation of its own for poll is always readable.
-    if (file.ops.poll === undefined) send(entry.ours, byte.address, 1, MSG_DONTWAIT_NOSIGNAL)
+    if (file.ops.poll === undefined) makeReadable(bound)
+    else this.#queues.set(inode, bound)
+  }
+
+  /** Wakes whoever polls a queue that has become readable. */
+  wake(): void {
+    for (const entry of this.#queues.values()) {
+      const events = entry.file?.ops.poll?.(POLLIN) ?? 0
+      if (!entry.isReadable && (events & POLLIN) !== 0) makeReadable(entry)
+    }
+  }
+
+  /**
+   * A queue has been read: when it is empty now, its descriptor is not readable any more.
+   * @param take brings the program's descriptor here, for a moment
+   */
+  settle(inode: number, take: () => number): void {
+    const entry = this.#queues.get(inode)
+    if (entry === undefined || !entry.isReadable) return
+    if (((entry.file?.ops.poll?.(POLLIN) ?? 0) & POLLIN) !== 0) return
+    const theirs = take()
+    if (theirs < 0) return
+    recv(theirs, byte.address, 1, MSG_DONTWAIT_NOSIGNAL)
+    close(theirs)
+    entry.isReadable = false
   }
 
   /** The file behind descriptor `fd` of a thread, undefined when it is none of ours. */
@@ -112,12 +151,18 @@ export class EmulatedFiles {
     const entry = this.#byInode.get(inode)
     this.#inodes.delete(ours)
     this.#byInode.delete(inode)
+    this.#queues.delete(inode)
     epollCtl(this.epoll, EPOLL_CTL_DEL, ours, event.address)
     close(ours)
     if (entry?.file === undefined) return
     this.onEnd(inode)
     entry.file.put()
   }
+}
+
+function makeReadable(entry: Entry): void {
+  send(entry.ours, byte.address, 1, MSG_DONTWAIT_NOSIGNAL)
+  entry.isReadable = true
 }
 
 const ROOT = '/proc/'

@@ -7,6 +7,7 @@
 // architecture pass.
 
 import type { Arch } from './arch.js'
+import { OUR_MMAP } from './limits.js'
 
 /** BPF instruction codes. */
 const LD_W_ABS = 0x20
@@ -36,7 +37,7 @@ export interface FilterOptions {
   readonly trackMappings: boolean
 }
 
-type Label = 'notify' | 'allow' | 'ioctl' | 'mmap' | 'rw'
+type Label = 'notify' | 'allow' | 'ioctl' | 'mmap' | 'shared' | 'rw'
 
 interface Instruction {
   readonly code: number
@@ -54,8 +55,9 @@ export function makeFilter({ audit, nr }: Arch, options: FilterOptions): Uint8Ar
     ...[nr.open, nr.openat, nr.openat2, nr.stat, nr.lstat, nr.fstat, nr.newfstatat, nr.statx],
     ...[nr.access, nr.faccessat, nr.faccessat2],
     ...[nr.execve, nr.execveat, nr.setuid, nr.setreuid, nr.setresuid],
-    ...(options.trackMappings ? [nr.mmap, nr.munmap, nr.mremap] : []),
+    ...(options.trackMappings ? [nr.munmap, nr.mremap] : []),
   ]
+  const mmap: Label = options.trackMappings ? 'notify' : 'shared'
   const lines: Line[] = [
     { code: LD_W_ABS, k: AUDIT_ARCH },
     { code: JEQ, k: audit, other: 'allow' },
@@ -66,7 +68,7 @@ export function makeFilter({ audit, nr }: Arch, options: FilterOptions): Uint8Ar
     { code: JEQ, k: nr.write, equal: 'rw' },
     { code: JEQ, k: nr.pread64, equal: 'rw' },
     { code: JEQ, k: nr.pwrite64, equal: 'rw' },
-    ...(options.trackMappings ? [] : [{ code: JEQ, k: nr.mmap, equal: 'mmap' as const }]),
+    { code: JEQ, k: nr.mmap, equal: 'mmap' },
     ...watched.map((k): Instruction => ({ code: JEQ, k, equal: 'notify' })),
     { code: RET, k: SECCOMP_RET_ALLOW },
     'ioctl',
@@ -74,6 +76,9 @@ export function makeFilter({ audit, nr }: Arch, options: FilterOptions): Uint8Ar
     { code: AND, k: IOCTL_TYPE_MASK },
     { code: JEQ, k: IOCTL_TYPE, equal: 'notify', other: 'allow' },
     'mmap',
+    { code: LD_W_ABS, k: argLow(3) + 4 },
+    { code: JEQ, k: OUR_MMAP, equal: 'allow', other: mmap },
+    'shared',
     { code: LD_W_ABS, k: argLow(3) },
     { code: AND, k: MMAP_FLAGS_MASK },
     { code: JEQ, k: SHARED_ANONYMOUS, equal: 'notify', other: 'allow' },

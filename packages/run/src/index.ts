@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Unmodified Linux programs with emulated devices: interception by seccomp, memory of live processes. */
 export { type KernelVersion, kernelVersions, lacksIn } from './kernel-version.js'
-export { LiveHost } from './live-host.js'
+export { LiveHost, type Synthetic } from './live-host.js'
 export type { Announce } from './live-memory.js'
 export type { LiveMm, MemoryObserver } from './live-mm.js'
 export { LiveProcess } from './live-process.js'

@@ -114,6 +114,8 @@ function launch(order: LaunchOrder, argv: readonly string[]): never {
   if (process.ppid !== order.parent) process.exit(FAILED)
   if (order.tracer !== 0) prctl(PR_SET_PTRACER, order.tracer, 0, 0, 0)
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) fail('NO_NEW_PRIVS is refused', FAILED)
+  // From the filter's installation until the server has it nobody answers: what is used in between is used once before.
+  sendMessage(-1, `${process.pid}`, 0)
   const listener = installFilter(order.trackMappings)
   if (listener < 0) fail(explainFilter(-listener), FAILED)
   if (sendMessage(order.socket, `${process.pid}`, listener) < 0) process.exit(FAILED)

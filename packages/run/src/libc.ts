@@ -42,7 +42,7 @@ export const readlink = checked('readlink', [ADDR, ADDR, 'uint64']) as (
   to: number,
   size: number,
 ) => number
-export const processVmReadv = checked('process_vm_readv', [
+export const processVmReadv: Native = checked('process_vm_readv', [
   'int',
   ADDR,
   'ulong',
@@ -50,7 +50,7 @@ export const processVmReadv = checked('process_vm_readv', [
   'ulong',
   'ulong',
 ])
-export const processVmWritev = checked('process_vm_writev', [
+export const processVmWritev: Native = checked('process_vm_writev', [
   'int',
   ADDR,
   'ulong',
@@ -58,34 +58,35 @@ export const processVmWritev = checked('process_vm_writev', [
   'ulong',
   'ulong',
 ])
-export const socketpair = checked('socketpair', ['int', 'int', 'int', ADDR], 'int')
-export const sendmsg = checked('sendmsg', ['int', ADDR, 'int'])
-export const recvmsg = checked('recvmsg', ['int', ADDR, 'int'])
-export const send = checked('send', ['int', ADDR, 'uint64', 'int'])
+export const socketpair: Native = checked('socketpair', ['int', 'int', 'int', ADDR], 'int')
+export const sendmsg: Native = checked('sendmsg', ['int', ADDR, 'int'])
+export const recvmsg: Native = checked('recvmsg', ['int', ADDR, 'int'])
+export const send: Native = checked('send', ['int', ADDR, 'uint64', 'int'])
+export const recv = checked('recv', ['int', ADDR, 'uint64', 'int'])
 export const close = checked('close', ['int'], 'int') as (fd: number) => number
 export const fcntl = checked('fcntl', ['int', 'int', 'long'], 'int') as (
   fd: number,
   command: number,
   arg: number,
 ) => number
-export const epollCreate = checked('epoll_create1', ['int'], 'int')
-export const epollCtl = checked('epoll_ctl', ['int', 'int', 'int', ADDR], 'int')
-export const epollWait = checked('epoll_wait', ['int', ADDR, 'int', 'int'], 'int')
-export const memfdCreate = checked('memfd_create', ['str', 'uint'], 'int')
-export const ftruncate = checked('ftruncate', ['int', 'int64'], 'int')
-export const prlimit = checked('prlimit', ['int', 'int', ADDR, ADDR], 'int')
-export const prctl = checked('prctl', ['int', 'ulong', 'ulong', 'ulong', 'ulong'], 'int')
-export const ptrace = checked('ptrace', ['int64', 'int64', ADDR, ADDR])
-export const waitpid = checked('waitpid', ['int', ADDR, 'int'], 'int')
-export const mmap = checked('mmap', [ADDR, 'uint64', 'int', 'int', 'int', 'int64'])
-export const munmap = checked('munmap', [ADDR, 'uint64'], 'int')
-export const pipe2 = checked('pipe2', [ADDR, 'int'], 'int')
-export const pread = checked('pread', ['int', ADDR, 'uint64', 'int64'])
-export const read = checked('read', ['int', ADDR, 'uint64'])
-export const write = checked('write', ['int', ADDR, 'uint64'])
-export const memcpy = native('memcpy', [ADDR, ADDR, 'uint64'], 'uint64')
-export const signal = native('signal', ['int', 'int64'])
-export const sigprocmask = checked('sigprocmask', ['int', ADDR, ADDR], 'int')
+export const epollCreate: Native = checked('epoll_create1', ['int'], 'int')
+export const epollCtl: Native = checked('epoll_ctl', ['int', 'int', 'int', ADDR], 'int')
+export const epollWait: Native = checked('epoll_wait', ['int', ADDR, 'int', 'int'], 'int')
+export const memfdCreate: Native = checked('memfd_create', ['str', 'uint'], 'int')
+export const ftruncate: Native = checked('ftruncate', ['int', 'int64'], 'int')
+export const prlimit: Native = checked('prlimit', ['int', 'int', ADDR, ADDR], 'int')
+export const prctl: Native = checked('prctl', ['int', 'ulong', 'ulong', 'ulong', 'ulong'], 'int')
+export const ptrace: Native = checked('ptrace', ['int64', 'int64', ADDR, ADDR])
+export const waitpid: Native = checked('waitpid', ['int', ADDR, 'int'], 'int')
+export const mmap: Native = checked('mmap', [ADDR, 'uint64', 'int', 'int', 'int', 'int64'])
+export const munmap: Native = checked('munmap', [ADDR, 'uint64'], 'int')
+export const pipe2: Native = checked('pipe2', [ADDR, 'int'], 'int')
+export const pread: Native = checked('pread', ['int', ADDR, 'uint64', 'int64'])
+export const read: Native = checked('read', ['int', ADDR, 'uint64'])
+export const write: Native = checked('write', ['int', ADDR, 'uint64'])
+export const memcpy: Native = native('memcpy', [ADDR, ADDR, 'uint64'], 'uint64')
+export const signal: Native = native('signal', ['int', 'int64'])
+export const sigprocmask: Native = checked('sigprocmask', ['int', ADDR, ADDR], 'int')
 export const execvp = checked('execvp', ['str', 'char **'], 'int') as (
   file: string,
   argv: readonly (string | null)[],

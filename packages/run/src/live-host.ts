@@ -4,7 +4,7 @@
 //
 // Invariant: processes are met when they call, never looked for; what is known of one is good for its present call.
 
-import type { DeviceHost, File, OpenDevice, Task, User } from '@iommufd/host'
+import type { DeviceHost, File, FileOperations, OpenDevice, Task, User } from '@iommufd/host'
 import { EINVAL, ENOMEM } from '@iommufd/uapi'
 import type { Arch } from './arch.js'
 import { EmulatedFiles } from './emulated-files.js'
@@ -16,6 +16,15 @@ import { ForeignFile, LiveProcess } from './live-process.js'
 
 /** Told of what a program is given without asking by name. */
 export type Installed = (task: Task, fd: number, file: File) => void
+
+/** A path that is not a device's and is answered all the same. */
+export type Synthetic =
+  /** a file with operations of its own, for read and write */
+  | { readonly kind: 'file'; readonly operations: FileOperations }
+  /** a file with this text, which can be written without effect */
+  | { readonly kind: 'text'; readonly text: string }
+  /** a folder that is opened in its stead */
+  | { readonly kind: 'folder'; readonly path: string }
 
 /** Gives the caller a descriptor of our file: its number, or -errno. */
 export type GiveFd = (fd: number, closeOnExec: boolean) => number
@@ -31,6 +40,10 @@ export class LiveHost implements DeviceHost {
   readonly #threads = new Map<number, LiveProcess>()
   /** Whether every process is taken for root with all capabilities, whoever it is. */
   privileged = false
+  /** Ends of paths that `synthetic` may know, beside those below /proc. */
+  syntheticNames: readonly string[] = []
+  /** What a path leads to for a process; undefined: what it leads to anyway. */
+  synthetic: (path: string, pid: number) => Synthetic | undefined = () => undefined
   give: GiveFd = () => -EINVAL
   installed: Installed = () => undefined
   observer: MemoryObserver | undefined

@@ -13,7 +13,7 @@ import { Frames, type Segment, type Store } from './frames.js'
 import { HeldFile } from './held-file.js'
 import type { Injector } from './inject.js'
 import { close, ftruncate, memfdCreate } from './libc.js'
-import { PAGE_SIZE } from './limits.js'
+import { OUR_MMAP, PAGE_SIZE } from './limits.js'
 import type { LiveMm } from './live-mm.js'
 import { RingPin } from './ring-pin.js'
 import type { Vma } from './vma.js'
@@ -22,6 +22,8 @@ import type { Vma } from './vma.js'
 const MAX_RING_PAGES = 1 << 18
 /** Where programs have nothing, so that no address is taken which they have just freed. */
 const SCRATCH_HINT = 0x600000000000
+/** MAP_PRIVATE | MAP_ANONYMOUS. */
+const SCRATCH_FLAGS = OUR_MMAP * 0x100000000 + 0x22
 const MFD_CLOEXEC_SEALING = 3
 const TMPFS_MAGIC = 0x01021994
 const HUGETLBFS_MAGIC = 0x958458f6
@@ -225,7 +227,7 @@ export class LiveMemory {
       return 'the thread cannot be held (it is traced already, or may not be)'
     const { arch, tid } = context
     if (mm.scratch === 0) {
-      const scratch = injector.call(arch.nr.mmap, SCRATCH_HINT, PAGE_SIZE, 3, 0x22, -1, 0)
+      const scratch = injector.call(arch.nr.mmap, SCRATCH_HINT, PAGE_SIZE, 3, SCRATCH_FLAGS, -1, 0)
       if (scratch < 0) return `no page for arguments (errno ${-scratch})`
       mm.scratch = scratch
     }

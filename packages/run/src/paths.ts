@@ -11,8 +11,11 @@ import { posix } from 'node:path'
 const AT_FDCWD = -100
 
 /** Makes the test whether a path may lead to one of `paths`, by its last part: all others are let through at once. */
-export function pathFilter(paths: readonly string[]): (path: string) => boolean {
-  const names = [...new Set(paths.map((path) => posix.basename(path)))]
+export function pathFilter(
+  paths: readonly string[],
+  others: readonly string[],
+): (path: string) => boolean {
+  const names = [...new Set([...paths.map((path) => posix.basename(path)), ...others])]
   return (path) => path.startsWith('/proc/') || names.some((name) => path.endsWith(name))
 }
 
@@ -34,11 +37,9 @@ export function descriptorOf(path: string, pid: number, tid: number): number {
   return Number(match[2])
 }
 
-/** Number of the process whose status a path names, 0 when it names none. */
-export function statusOf(path: string, pid: number): number {
-  const match = /^\/proc\/(self|thread-self|\d+)\/status$/.exec(path)
-  if (match === null) return 0
-  return /^\d/.test(match[1] as string) ? Number(match[1]) : pid
+/** `path` with the process's own number for `self` and `thread-self`. */
+export function withPid(path: string, pid: number): string {
+  return path.replace(/^\/proc\/(self|thread-self)(?=\/)/, `/proc/${pid}`)
 }
 
 function isSelf(name: string, pid: number, tid: number): boolean {

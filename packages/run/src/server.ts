@@ -6,19 +6,27 @@
 // Invariant: calls are served one after another, each to its end. Before a call is served, every file whose last reference
 // was dropped before it has been released. Whatever goes wrong while serving a call is an errno of that call.
 
-import { readFileSync } from 'node:fs'
+import { openSync, readdirSync, readFileSync, writeSync } from 'node:fs'
 import { File, type FileOperations } from '@iommufd/host'
-import { EEXIST, EFAULT, EIO, ENOTDIR } from '@iommufd/uapi'
+import {
+  EEXIST,
+  EFAULT,
+  EIO,
+  ENOTDIR,
+  IOMMU_FAULT_QUEUE_ALLOC,
+  IOMMU_VEVENTQ_ALLOC,
+} from '@iommufd/uapi'
 import type { Arch } from './arch.js'
 import { MMAP_FLAGS_MASK, SHARED_ANONYMOUS } from './filter.js'
 import { Injector } from './inject.js'
-import { close, poll, region, syscall, watch } from './libc.js'
+import { close, memfdCreate, poll, region, syscall, watch } from './libc.js'
+import { OUR_MMAP, QUEUE_FDS } from './limits.js'
 import { Listener } from './listener.js'
 import type { LiveHost } from './live-host.js'
 import type { CallContext } from './live-memory.js'
 import type { LiveMm } from './live-mm.js'
 import type { LiveProcess } from './live-process.js'
-import { descriptorOf, pathFilter, resolvePath } from './paths.js'
+import { descriptorOf, pathFilter, resolvePath, withPid } from './paths.js'
 import { deviceStat, type Stats } from './stats.js'
 import { peekString, peekWords, poke } from './user-copy.js'
 
@@ -35,6 +43,7 @@ const O_CLOEXEC = 0o2000000
 const O_NONBLOCK = 0o4000
 const MAP_FIXED = 0x10
 const MAP_ANONYMOUS = 0x20
+const MFD_CLOEXEC = 1
 const PIDFD_THREAD = 0x80
 
 /** Something that a program did and the engine answered. */
@@ -87,6 +96,8 @@ export class Server {
   #listener!: Listener
   #injector: Injector | undefined
   #newFd = -1
+  /** Whether the call makes a queue, whose descriptor has to be one that is trapped. */
+  #isQueueCall = false
   readonly #text = new Uint8Array(PATH_BYTES)
 
   constructor(options: ServerOptions) {
@@ -95,8 +106,8 @@ export class Server {
     this.#arch = host.arch
     this.#stats = deviceStat(host.arch)
     this.#options = options
-    this.#mayBeOurs = pathFilter(host.paths)
-    host.give = (fd, closeOnExec) => this.#listener.addFd(fd, closeOnExec ? O_CLOEXEC : 0)
+    this.#mayBeOurs = pathFilter(host.paths, host.syntheticNames)
+    host.give = (fd, closeOnExec) => this.#give(fd, closeOnExec ? O_CLOEXEC : 0, this.#isQueueCall)
     host.files.onEnd = (inode) => options.observer?.released?.(inode)
     host.installed = (_task, fd) => {
       this.#newFd = fd
@@ -193,6 +204,7 @@ export class Server {
     this.#injector?.finish(-EIO)
     this.#injector = undefined
     this.#host.memory.context = undefined
+    this.#host.files.wake()
   }
 
   #serve(listener: Listener): undefined {
@@ -242,6 +254,7 @@ export class Server {
     if (file?.ops.ioctl === undefined) return listener.goOn()
     const process = this.#enter(listener)
     const cmd = listener.argLo(1) >>> 0
+    this.#isQueueCall = cmd === IOMMU_FAULT_QUEUE_ALLOC || cmd === IOMMU_VEVENTQ_ALLOC
     const argHi = listener.argHi(2)
     const argLo = listener.argLo(2)
     const { refuse } = this.#options
@@ -343,7 +356,7 @@ export class Server {
     const path = this.#path(listener, dirfd, pathIndex)
     if (path === undefined) return listener.goOn()
     const device = this.#deviceName(listener, path)
-    if (device === undefined) return listener.goOn()
+    if (device === undefined) return this.#openSynthetic(listener, path, flags)
     const process = this.#enter(listener)
     const what = { call: 'open' as const, path: device, fd: -1, cmd: 0, argHi: 0, argLo: 0 }
     this.#answer(process, what, () => this.#openDevice(process, device, flags))
@@ -363,7 +376,10 @@ export class Server {
     if ((flags & O_DIRECTORY) !== 0) return -ENOTDIR
     const operations = this.#host.device(path)?.(process) ?? -EIO
     if (typeof operations === 'number') return operations
-    const file = new File(path, operations)
+    return this.#giveFile(new File(path, operations), flags, false)
+  }
+
+  #giveFile(file: File, flags: number, isQueue: boolean): number {
     const { files } = this.#host
     const prepared = files.prepare()
     if (typeof prepared === 'number') {
@@ -371,10 +387,32 @@ export class Server {
       return prepared
     }
     files.bind(prepared, file, (flags & O_NONBLOCK) !== 0)
-    const fd = this.#listener.addFd(prepared.theirs, flags & O_CLOEXEC)
+    const fd = this.#give(prepared.theirs, flags & O_CLOEXEC, isQueue)
     // Without the program's descriptor this was the last reference: the file is released as any other.
     close(prepared.theirs)
     return fd
+  }
+
+  /** Gives the caller our descriptor `fd`, where its reads are trapped if it is a queue. */
+  #give(fd: number, flags: number, isQueue: boolean): number {
+    const at = isQueue ? freeFdFrom(this.#listener.tid, QUEUE_FDS) : undefined
+    return this.#listener.addFd(fd, flags, at)
+  }
+
+  #openSynthetic(listener: Listener, path: string, flags: number): undefined {
+    const { host } = this.#options
+    const pid = host.processOf(listener.tid)?.pid ?? tgidOf(listener.tid)
+    const found = host.synthetic(withPid(path, pid), pid)
+    if (found === undefined) return listener.goOn()
+    if (found.kind === 'file') {
+      const file = new File(path, found.operations)
+      listener.answer(this.#giveFile(file, flags, true))
+      return undefined
+    }
+    const fd = found.kind === 'text' ? textFile(found.text) : openSync(found.path, 'r')
+    const theirs = fd < 0 ? fd : listener.addFd(fd, flags & O_CLOEXEC)
+    if (fd >= 0) close(fd)
+    listener.answer(theirs)
   }
 
   #stat(listener: Listener, dirfd: number, pathIndex: number, bufferIndex: number): undefined {
@@ -422,7 +460,7 @@ export class Server {
     if (theirs < 0) return listener.goOn()
     const holder = injector()
     if (holder === undefined) return listener.goOn()
-    const flags = listener.argLo(3) & ~MAP_ANONYMOUS
+    const flags = OUR_MMAP * 0x100000000 + (listener.argLo(3) & ~MAP_ANONYMOUS)
     const [address, prot] = [listener.arg(0), listener.argLo(2)]
     const result = holder.call(nr.mmap, address, length, prot, flags, theirs, 0)
     holder.call(nr.close, theirs)
@@ -452,9 +490,13 @@ export class Server {
     const argLo = listener.argLo(1)
     const length = Math.min(listener.arg(2), 0x7ffff000)
     const call = isRead ? ('read' as const) : ('write' as const)
-    this.#answer(process, { call, path: '', fd, cmd: length, argHi, argLo }, () =>
-      operation.call(file.ops, process, argHi, argLo, length),
-    )
+    this.#answer(process, { call, path: '', fd, cmd: length, argHi, argLo }, () => {
+      const ret = operation.call(file.ops, process, argHi, argLo, length)
+      const { files } = this.#host
+      const take = (): number => this.#takeFd(process.pid, listener.tid, fd)
+      if (isRead) files.settle(files.inodeOf(listener.tid, fd), take)
+      return ret
+    })
   }
 
   /** The program changes what we know of it: its address space, or its user. */
@@ -466,6 +508,21 @@ export class Server {
     process?.forgetUser()
     listener.goOn()
   }
+}
+
+/** A file in memory with this text: our descriptor, or -errno. */
+function textFile(text: string): number {
+  const fd = memfdCreate('iommufd-text', MFD_CLOEXEC)
+  if (fd >= 0) writeSync(fd, text, 0)
+  return fd
+}
+
+/** The lowest descriptor from `first` on that a thread's process does not use. */
+function freeFdFrom(tid: number, first: number): number {
+  const used = new Set(readdirSync(`/proc/${tid}/fd`).map(Number))
+  let fd = first
+  while (used.has(fd)) fd++
+  return fd
 }
 
 function readStatus(tid: number): string {

@@ -48,6 +48,7 @@ function eachFault(
   column: Column,
   step: () => string,
   onFault: (before: unknown) => void = (before) => expect(stateOf(column)).toEqual(before),
+  undo?: () => void,
 ): number {
   const { faults } = column.engine
   for (let n = 1; ; n++) {
@@ -60,8 +61,12 @@ function eachFault(
       expect(outcome).toMatch(/^(ok|\d+)/)
       return n - 1
     }
-    expect(outcome).toMatch(/^E(NOMEM|FAULT)/)
-    onFault(before)
+    // What is tried first and can be done otherwise.
+    if (undo !== undefined && outcome === 'ok') undo()
+    else {
+      expect(outcome).toMatch(/^E(NOMEM|FAULT)/)
+      onFault(before)
+    }
   }
 }
 
@@ -158,10 +163,11 @@ describe.each(['type1', 'iommufd'] as const)('%s', (kind) => {
     column.start()
     column.mapPages(2, 3)
     const group = must(column.openGroup(column.device('other', { table: 'other' })))
-    const join = eachFault(column, () => column.setContainer(group))
+    const unset = () => column.process.ioctl(group, VFIO_GROUP_UNSET_CONTAINER, 0)
+    const join = eachFault(column, () => column.setContainer(group), undefined, unset)
     const open = eachFault(column, () => opened(column, column.openDevice(group, 'other')))
     expect(column.driver.tables.filter(({ frames }) => frames.size === 5).length).toBe(2)
-    expect([join, open]).toEqual(kind === 'type1' ? [9, 2] : [2, 14])
+    expect([join, open]).toEqual(kind === 'type1' ? [8, 2] : [2, 14])
     expect(column.process.ioctl(group, VFIO_GROUP_UNSET_CONTAINER, 0)).toBe(
       kind === 'type1' ? -16 : 0,
     )
@@ -200,7 +206,7 @@ test('V26 dirty pages of type 1: bitmaps, and what cannot be written', () => {
   expect(eachFault(column, start)).toBe(3)
   const get = dirtyBitmapGet(4, IOVA, 8 * PAGE)
   expect(eachFault(column, () => column.call(VFIO_IOMMU_DIRTY_PAGES, get))).toBe(5)
-  expect(eachFault(column, () => column.map(0))).toBe(5)
+  expect(eachFault(column, () => column.map(0))).toBe(6)
   const flag = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP
   const unmap = unmapWithBitmap(flag, IOVA, 4 * PAGE)
   let gone = 0

@@ -18,6 +18,7 @@ import {
 } from './format.js'
 import { Layout } from './layout.js'
 import { readAndClearDirty, setDirty } from './pt-dirty.js'
+import { readFrames } from './pt-frames.js'
 import { mapRange } from './pt-map.js'
 import { mapFrames } from './pt-map-frames.js'
 import { unmapRange } from './pt-unmap.js'
@@ -218,6 +219,21 @@ export class PageTable {
       table = ((granule >>> (12 - granuleLg2)) - baseFrame) | 0
       mask = 511
     }
+  }
+
+  /**
+   * Writes the frames of `n` pages of memory to `frames[at…]`: of the one whose byte `offset` is
+   * mapped at the IOVA, and of those mapped behind it: whether all are mapped.
+   */
+  framesAt(
+    iovaHi: number,
+    iovaLo: number,
+    offset: number,
+    frames: Uint32Array,
+    at: number,
+    n: number,
+  ): boolean {
+    return readFrames(this, iovaHi, iovaLo, offset, frames, at, n)
   }
 
   /** PT_READ and PT_WRITE of the page that the last walk found. */

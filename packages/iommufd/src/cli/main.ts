@@ -4,7 +4,7 @@
 
 import { createRequire } from 'node:module'
 import type { KernelVersion } from '@iommufd/run'
-import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { ArgumentProblem } from '../pagetable/range.js'
 import { addCompatCommand } from './compat-command.js'
 import { demoCommand } from './demo-command.js'
@@ -78,7 +78,12 @@ function makeProgram(done: (exitCode: number) => void): Command {
     .argument('<program>', 'what to run; put -- before it')
     .argument('[args...]', 'its arguments')
     .option('--trace [file]', 'tell each call, and why it failed (default: on standard error)')
-    .option('--record <file>', 'record the calls, for iommufd replay')
+    .addOption(
+      new Option('--record <file>', 'record the calls, for iommufd replay').conflicts([
+        'kernel',
+        'failNth',
+      ]),
+    )
     .option('--verbose', 'tell how each pinned range of memory is kept')
     .option(
       '--kernel <version>',

@@ -75,6 +75,16 @@ describe.skipIf(why !== '')(`iommufd run${why}`, () => {
       expect(lines[failed + 2]).toMatch(/^ {4}remedy: /)
     })
 
+    test.each(['pins', 'descriptors'])('--record is verified by replay: %s', (name) => {
+      const file = join(command.folder, `${name}.jsonl`)
+      const program = name === 'pins' ? pins : descriptors
+      const ran = command.run(['run', '--selftest', '--record', file, '--', program ?? ''])
+      expect(ran.status).toBe(0)
+      const replayed = command.run(['replay', file])
+      expect(replayed.stdout).toMatch(/\nreplayed 1 files, [1-9]\d+ calls, 0 divergences\n$/)
+      expect(replayed.status).toBe(0)
+    })
+
     test('--fail-nth fails that fault point', () => {
       const { status, stderr } = command.run([
         'run',
@@ -114,6 +124,8 @@ describe.skipIf(why !== '')(`iommufd run${why}`, () => {
     expect(command.run(['run', '--kernel', '5.0', '--', 'true']).status).toBe(2)
     expect(command.run(['run', '--fail-nth', '0', '--', 'true']).status).toBe(2)
     expect(command.run(['run']).status).toBe(2)
+    const both = ['run', '--record', '/dev/null', '--fail-nth', '3', '--', 'true']
+    expect(command.run(both).status).toBe(2)
     expect(command.run(['run', '--trace=/no/such/folder/x', '--', 'true']).status).toBe(2)
   })
 })

@@ -5,6 +5,7 @@
 import type { Iommufd } from '@iommufd/core'
 import type { CallObserver, ExitStatus, KernelVersion, LiveHost, RunOptions } from '@iommufd/run'
 import { attachIommufd } from '../engine.js'
+import { serveFaultFiles } from './run-fault-files.js'
 import { RunOutput } from './run-output.js'
 import { Recorder } from './run-record.js'
 import { traceCalls } from './run-trace.js'
@@ -96,6 +97,7 @@ class Session {
       onWarning: (message) => this.#errors.line(`iommufd run: the kernel would warn: ${message}`),
     })
     if (failNth !== undefined) this.#engine.faults.arm(failNth)
+    if (selftest) serveFaultFiles(host, this.#engine.faults)
   }
 
   announce(pid: number, address: number, pages: number, how: string, reason?: string): void {

@@ -98,6 +98,8 @@ export class Recorder implements CallObserver, MemoryObserver {
     this.#looks = []
     this.#patches.clear()
     this.#arg = argOf(served)
+    // The whole struct is compared afterwards, also where the engine looks at its beginning only.
+    if (this.#arg !== undefined) this.read(served.process.mm, addressOf(served), this.#arg)
   }
 
   after(served: ServedCall): void {
@@ -105,13 +107,15 @@ export class Recorder implements CallObserver, MemoryObserver {
     this.#endings()
     this.#credentials(process, served.process)
     const isOpen = served.call === 'open'
+    // An open fails by its flags, which the format does not have.
+    if (isOpen && served.ret < 0) return
     const fd = isOpen ? -1 : process.fds.get(served.process.inodeOf(served.fd))
     if (fd === undefined) {
       this.skipped++
       return
     }
     if (this.#arg !== undefined) this.#patchGiven(process, served, this.#arg)
-    for (const look of this.#looks) this.#prepare(look)
+    for (const look of this.#looks) if (!isIn(look, this.#looks[0])) this.#prepare(look)
     this.#call(process, served, fd)
   }
 
@@ -131,16 +135,16 @@ export class Recorder implements CallObserver, MemoryObserver {
 
   /** The struct before and after, with the recording's descriptors. */
   #translated(
-    { argHi, argLo, cmd }: ServedCall,
+    served: ServedCall,
     { arg, out }: IoctlCall,
     newFd: number,
   ): Pick<IoctlCall, 'arg' | 'out'> {
     if (arg === undefined || out === undefined) return { arg, out }
     const [before, after] = [arg.slice(), out.slice(0, arg.length)]
-    const address = (argHi >>> 0) * 0x100000000 + (argLo >>> 0)
+    const address = addressOf(served)
     this.#patch(address, before)
     this.#patch(address, after)
-    const at = newFd < 0 ? -1 : newFdAt(cmd, arg)
+    const at = newFd < 0 ? -1 : newFdAt(served.cmd, arg)
     if (at >= 0) new DataView(after.buffer).setUint32(at, newFd, true)
     // What could be read before but not after is as if it could not be read.
     return after.length === before.length ? { arg: before, out: after } : noBytes
@@ -151,10 +155,9 @@ export class Recorder implements CallObserver, MemoryObserver {
     const at = givenFdAt(served.cmd, arg)
     if (at < 0) return
     const fd = new DataView(arg.buffer, arg.byteOffset).getInt32(at, true)
-    const address = (served.argHi >>> 0) * 0x100000000 + (served.argLo >>> 0)
     const inode = served.process.inodeOf(fd)
     const known = process.fds.get(inode) ?? this.#foreign(process, served.process, fd)
-    this.#patches.set(address + at, known)
+    this.#patches.set(addressOf(served) + at, known)
   }
 
   /** The recording's descriptor for a file that is none of ours. */
@@ -353,7 +356,19 @@ export class Recorder implements CallObserver, MemoryObserver {
   }
 }
 
+function addressOf({ argHi, argLo }: ServedCall): number {
+  return (argHi >>> 0) * 0x100000000 + (argLo >>> 0)
+}
+
 const noBytes = { arg: undefined, out: undefined }
+
+/** Whether the bytes of a look are among those of the call's struct, the first one. */
+function isIn(look: Look, struct: Look | undefined): boolean {
+  if (struct?.bytes === undefined || look === struct || look.mm !== struct.mm) return false
+  const isInside =
+    struct.address <= look.address && look.address + look.length <= struct.address + struct.length
+  return isInside && look.bytes !== undefined
+}
 
 function pageOf(address: number): number {
   return address - (address % PAGE)

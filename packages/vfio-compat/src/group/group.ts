@@ -40,6 +40,8 @@ export class VfioGroup {
   #file: VfioGroupFile | undefined
   /** Devices that are bound to an iommufd. */
   readonly #bound = new Set<VfioDevice>()
+  /** Devices that keep the group's file open. */
+  readonly #holdsFile = new Set<VfioDevice>()
 
   constructor(vfio: Vfio, number: number, kind: VfioDeviceKind, iommuGroup?: IommuGroup) {
     this.vfio = vfio
@@ -127,7 +129,10 @@ export class VfioGroup {
     const rc = this.#ctx !== undefined && device.openCount === 0 ? this.#bind(task, device) : 0
     if (rc < 0) return rc
     // An open device keeps the group's file open, and with it the container.
-    if (this.#container !== undefined && device.openCount === 0) this.#file?.get()
+    if (this.#container !== undefined && device.openCount === 0) {
+      this.#file?.get()
+      this.#holdsFile.add(device)
+    }
     device.openCount++
     return 0
   }
@@ -137,7 +142,7 @@ export class VfioGroup {
     device.openCount--
     if (device.openCount > 0) return
     if (this.#bound.delete(device)) device.unbind()
-    else this.#file?.put()
+    if (this.#holdsFile.delete(device)) this.#file?.put()
   }
 
   #joinIommufd(ctx: IommufdCtx): number {
