@@ -7,9 +7,11 @@
 import { spawnSync } from 'node:child_process'
 import {
   chmodSync,
+  closeSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -177,7 +179,13 @@ function ledger(program, name, source) {
   const drop = options.user === undefined ? [] : ['--reuid', options.user, '--clear-groups', '--']
   const whole = [process.execPath, resolve(options.command), ...under]
   const [first = '', ...rest] = drop.length === 0 ? whole : ['setpriv', ...drop, ...whole]
-  const { status, text } = run(first, rest, { cwd: '/', timeout: 900_000 })
+  // Results go to one stream and what was expected to the other: a file keeps them in order.
+  const file = `${program}.log`
+  const log = openSync(file, 'w+')
+  const stdio = /** @type {import('node:child_process').StdioOptions} */ (['ignore', log, log])
+  const { status } = run(first, rest, { cwd: '/', timeout: 900_000, stdio })
+  closeSync(log)
+  const text = readFileSync(file, 'utf8')
   if (status === 125) unavailable(text.trim())
   const cases = parse(text)
   if (cases.length === 0) throw new Error(`${name} told nothing (exit ${status}):\n${text}`)

@@ -5,7 +5,7 @@
 // every count is compared.
 
 import { hiOf, loOf } from '@iommufd/core'
-import { IOAS, type IoptAccess, pinRange, RW_SLOW_PATH, rwRange, unpinRange } from '@iommufd/pages'
+import { IOAS, type IoptAccess, pinRange, unpinRange } from '@iommufd/pages'
 import { MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT_READ, PROT_WRITE } from '@iommufd/uapi'
 import { expect } from 'vitest'
 import type { DeviceDma } from '../src/index.js'
@@ -159,12 +159,16 @@ export class DmaModel {
     unpinRange(this.#iopt, hiOf(start), loOf(start), hiOf(last), loOf(last))
   }
 
-  /** What the in-kernel user reads first in a page, from the frames that the domains hold. */
+  /** The first byte of a page as the in-kernel user finds it by pinning it for a moment. */
   #frameByte(page: number): number | undefined {
+    const [start, last] = [iovaOf(page), iovaOf(page + 1) - 1n]
+    const words = [hiOf(start), loOf(start), hiOf(last), loOf(last)] as const
+    const frames = new Uint32Array(1)
+    if (pinRange(this.#iopt, ...words, false, frames) < 0) return undefined
     const byte = new Uint8Array(1)
-    const iova = iovaOf(page)
-    const rc = rwRange(this.#iopt, hiOf(iova), loOf(iova), byte, 0, 1, RW_SLOW_PATH)
-    return rc === 0 ? byte[0] : undefined
+    this.world.machine.readFrame(frames[0] as number, 0, byte, 0, 1)
+    unpinRange(this.#iopt, ...words)
+    return byte[0]
   }
 
   /** A device with a table of its own. */

@@ -62,7 +62,7 @@ export const socketpair: Native = checked('socketpair', ['int', 'int', 'int', AD
 export const sendmsg: Native = checked('sendmsg', ['int', ADDR, 'int'])
 export const recvmsg: Native = checked('recvmsg', ['int', ADDR, 'int'])
 export const send: Native = checked('send', ['int', ADDR, 'uint64', 'int'])
-export const recv = checked('recv', ['int', ADDR, 'uint64', 'int'])
+export const recv: Native = checked('recv', ['int', ADDR, 'uint64', 'int'])
 export const close = checked('close', ['int'], 'int') as (fd: number) => number
 export const fcntl = checked('fcntl', ['int', 'int', 'long'], 'int') as (
   fd: number,

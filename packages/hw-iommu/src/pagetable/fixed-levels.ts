@@ -7,7 +7,7 @@
 import { EOPNOTSUPP } from '@iommufd/uapi'
 import type { PageTableConfig } from './format.js'
 
-export const SIZES_4K_2M_1G = (1n << 12n) | (1n << 21n) | (1n << 30n)
+export const SIZES_4K_2M_1G: bigint = (1n << 12n) | (1n << 21n) | (1n << 30n)
 
 /** The top level, in `lowest` to 4, or -EOPNOTSUPP for another. */
 export function fixedTopLevel(config: PageTableConfig, lowest: number): number {
