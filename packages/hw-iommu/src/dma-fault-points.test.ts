@@ -68,7 +68,7 @@ function state({ world, devices }: Scene): unknown {
 describe.each(Object.entries(scenes))('section 8, E3: fault points: %s', (_name, make) => {
   test('each fails once and leaves everything as before; then the call is served', () => {
     const scene = make()
-    const { world, call } = scene
+    const { world, devices, call } = scene
     const { faults } = world.engine
     const before = state(scene)
     for (let n = 1; ; n++) {
@@ -86,8 +86,12 @@ describe.each(Object.entries(scenes))('section 8, E3: fault points: %s', (_name,
       if (world.engine.refusals.last?.id === 'INJECTED_EFAULT' && isMapped(scene)) unmapNew(scene)
       expect(state(scene), `point ${n}`).toEqual(before)
     }
-    expect(world.warnings).toEqual([])
+    for (const { idev } of devices) {
+      idev.detach()
+      idev.unbind()
+    }
     world.close()
+    expect(world.warnings).toEqual([])
   })
 })
 

@@ -36,6 +36,17 @@ describe('section 8: reading and writing', () => {
     expect(dma.faults).toEqual([])
   })
 
+  test('half a page twice is no run', () => {
+    const world = new DmaWorld('amdv1_mock')
+    const { dma, ioas } = world.attached()
+    const va = world.numbered(1)
+    world.process.store(va, Uint8Array.of(77))
+    for (const at of [0n, 2048n]) world.map(ioas, va, 2048, IOVA + at)
+    const data = new Uint8Array(4096)
+    expect(dma.read(IOVA, data)).toBe(4096)
+    expect([data[0], data[1], data[2048], data[2049]]).toEqual([77, 1, 77, 1])
+  })
+
   test('a part of an array, and nothing', () => {
     const world = new DmaWorld()
     const { dma, ioas } = world.attached()

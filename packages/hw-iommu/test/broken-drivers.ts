@@ -179,6 +179,21 @@ class TellsLargerPages extends TableDomain {
   }
 }
 
+/** Gives back the first frame and those that follow it, whatever is mapped. */
+class GivesBackOneRun extends TableDomain {
+  override framesAt(
+    iovaHi: number,
+    iovaLo: number,
+    offset: number,
+    frames: Uint32Array,
+    at: number,
+    n: number,
+  ): void {
+    super.framesAt(iovaHi, iovaLo, offset, frames, at, 1)
+    for (let i = 1; i < n; i++) frames[at + i] = (frames[at] as number) + i
+  }
+}
+
 /** What was cleared is not flushed, so the next write through the IOTLB marks nothing. */
 class LosesDirty extends TableDomain {
   override readonly dirtyOps?: DirtyOps = this.#forgetful(this.dirtyOps)
@@ -273,6 +288,7 @@ export const brokenDrivers: Readonly<Record<string, readonly [string, DriverUnde
   'wrong beyond 1 MiB of a large page': ['runs-are-mapped', withClass(TranslatesWrong)],
   'wrong above 4 GiB': ['translate-follows-every-map-and-unmap', withClass(Translates32Bits)],
   'tells larger pages': ['scattered-frames-are-mapped', withClass(TellsLargerPages)],
+  'gives back other frames': ['scattered-frames-are-mapped', withClass(GivesBackOneRun)],
   'dirty bits are lost by the IOTLB': ['dirty-pages-are-reported', withClass(LosesDirty)],
   'dirty bits of a large page are lost': [
     'dirty-pages-are-reported',

@@ -124,6 +124,7 @@ export class DmaModel {
     for (const [page, { bytes, prot }] of this.#shown) {
       if ((prot & READ) !== 0) expect(this.#frameByte(page)).toBe(bytes[0])
     }
+    for (const dma of this.#dmas) expect(this.#bytesOf(dma)).toEqual(this.#bytesShown())
     expect(this.world.warnings).toEqual([])
   }
 
@@ -157,6 +158,22 @@ export class DmaModel {
   #giveBack({ first, pages }: Area): void {
     const [start, last] = [iovaOf(first), iovaOf(first + pages) - 1n]
     unpinRange(this.#iopt, hiOf(start), loOf(start), hiOf(last), loOf(last))
+  }
+
+  /** The first byte of each page of IOVAs as a device finds it, or why it does not. */
+  #bytesOf(dma: DeviceDma): unknown[] {
+    const byte = new Uint8Array(1)
+    return pages(IOVA_PAGES).map((page) =>
+      dma.read(iovaOf(page), byte) === 1 ? byte[0] : dma.takeFaults()[0]?.reason,
+    )
+  }
+
+  #bytesShown(): unknown[] {
+    return pages(IOVA_PAGES).map((page) => {
+      const shown = this.#shown.get(page)
+      if (shown === undefined) return 'NOT_MAPPED'
+      return (shown.prot & READ) === 0 ? 'NOT_READABLE' : shown.bytes[0]
+    })
   }
 
   /** The first byte of a page as the in-kernel user finds it by pinning it for a moment. */
@@ -210,6 +227,10 @@ export class DmaModel {
     const fault = `${direction} ${reason} at 0x${iova.toString(16)}`
     expect(faultsOf(dma)).toEqual(done === length ? [] : [fault])
   }
+}
+
+function pages(count: number): number[] {
+  return Array.from({ length: count }, (_, i) => i)
 }
 
 function iovaOf(page: number): bigint {

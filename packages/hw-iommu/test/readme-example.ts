@@ -4,6 +4,7 @@ import { Machine } from '@iommufd/host'
 import {
   type AttachableDomain,
   Device,
+  DeviceDma,
   IOMMU_CAP_CACHE_COHERENCY,
   Iommu,
   IommuGroup,
@@ -12,17 +13,19 @@ import {
   iommufd_device_bind,
   iommufd_device_detach,
   iommufd_device_unbind,
-  iovaToPhys,
-  type PagingDomain,
+  PageTableDomain,
   registerHwIommu,
 } from '@iommufd/hw-iommu'
+import { createPageTable, pageTableFormats } from '@iommufd/hw-iommu/pagetable'
 import { registerIoas } from '@iommufd/pages'
 import {
   ENODEV,
   IOMMU_IOAS_ALLOC,
   IOMMU_IOAS_MAP,
+  IOMMU_IOAS_UNMAP,
   iommu_ioas_alloc,
   iommu_ioas_map,
+  iommu_ioas_unmap,
   MAP_ANONYMOUS,
   MAP_PRIVATE,
   PAGE_SIZE,
@@ -31,7 +34,7 @@ import {
   writeStruct,
 } from '@iommufd/uapi'
 
-// A driver: page tables of 4 KiB pages for 32 bits of IOVA, kept in a Map; every device alone in its group.
+// A driver: page tables of x86_64 with four levels; every device alone in its group.
 class TinyDriver implements IommuOps {
   readonly name = 'tiny'
   readonly blockedDomain: AttachableDomain = { type: 'blocked', owner: this, attachDev: () => 0 }
@@ -45,36 +48,10 @@ class TinyDriver implements IommuOps {
   probeDevice = (dev: Device): number => (dev.name.startsWith('tiny') ? 0 : -ENODEV)
   deviceGroup = (): IommuGroup => new IommuGroup(this.iommu)
 
-  domainAllocPaging(): PagingDomain {
-    const table = new Map<number, number>()
-    return {
-      type: 'paging',
-      owner: this,
-      minPageSize: PAGE_SIZE,
-      pageSizesHi: 0,
-      pageSizesLo: PAGE_SIZE,
-      apertureStartHi: 0,
-      apertureStartLo: 0,
-      apertureLastHi: 0,
-      apertureLastLo: -1,
-      attachDev: () => 0,
-      map(_hi, lo, frames, at, _offset, bytes) {
-        for (let i = 0; i < bytes / PAGE_SIZE; i++) {
-          table.set((lo >>> 12) + i, frames[at + i] as number)
-        }
-        return 0
-      },
-      unmap(_hi, lo, bytes) {
-        for (let i = 0; i < bytes / PAGE_SIZE; i++) table.delete((lo >>> 12) + i)
-        return bytes
-      },
-      translate(hi, lo, out) {
-        const frame = hi === 0 ? table.get(lo >>> 12) : undefined
-        if (frame === undefined) return false
-        Object.assign(out, { frame, offset: lo & (PAGE_SIZE - 1), lg2: 12, prot: 3 })
-        return true
-      },
-    }
+  domainAllocPaging(): PageTableDomain | number {
+    const config = { features: [], maxVaszLg2: 47, maxOaszLg2: 46, topLevel: 3 }
+    const table = createPageTable(pageTableFormats.x86_64, config)
+    return typeof table === 'number' ? table : new PageTableDomain(this, table)
   }
 }
 
@@ -110,11 +87,18 @@ const idev = iommufd_device_bind(ctx, dev)
 if (typeof idev === 'number') throw new Error(engine.refusals.last?.sentence)
 if (iommufd_device_attach(idev, 0, 1) < 0) throw new Error(engine.refusals.last?.sentence)
 
-// The device's table now leads to the program's page.
-const table = dev.group?.domain as PagingDomain
+// The device reads and writes the program's memory by IOVA.
+const dma = new DeviceDma(dev, machine)
 const byte = new Uint8Array(1)
-machine.readFrame(iovaToPhys(table, 0, 0x5000) / PAGE_SIZE, 0, byte, 0, 1)
-if (byte[0] !== 42) throw new Error('the device would see another page')
+if (dma.read(0x5000, byte) !== 1 || byte[0] !== 42) throw new Error('the device reads wrong')
+dma.write(0x5001, Uint8Array.of(43))
+if (String(program.load(page, 2)) !== '42,43') throw new Error('the device writes wrong')
+
+// What was unmapped is a fault record.
+program.store(arg, writeStruct(iommu_ioas_unmap, { ioas_id: 1, iova: 0x5000, length: PAGE_SIZE }))
+if (program.ioctl(fd, IOMMU_IOAS_UNMAP, arg) !== 0) throw new Error('not unmapped')
+const [fault] = dma.read(0x5000, byte) === 0 ? dma.takeFaults() : []
+if (fault?.reason !== 'NOT_MAPPED' || fault.iova !== 0x5000n) throw new Error('no fault')
 
 iommufd_device_detach(idev, 0)
 iommufd_device_unbind(idev)

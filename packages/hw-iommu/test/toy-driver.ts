@@ -2,7 +2,7 @@
 //
 // An IOMMU driver for tests: page tables are maps, and every answer can be turned into a refusal.
 
-import { EINVAL, ENODEV, PAGE_SIZE } from '@iommufd/uapi'
+import { EADDRINUSE, EINVAL, ENODEV, PAGE_SIZE } from '@iommufd/uapi'
 import {
   type AttachableDomain,
   Device,
@@ -109,8 +109,9 @@ export class ToyDomain implements PagingDomain {
     prot: number,
   ): number {
     const first = pageOf(iovaHi, iovaLo)
-    for (let i = 0; i < bytes / PAGE_SIZE; i++) {
-      if (this.entries.has(first + i)) throw new Error('a page is mapped twice')
+    const pages = bytes / PAGE_SIZE
+    for (let i = 0; i < pages; i++) if (this.entries.has(first + i)) return -EADDRINUSE
+    for (let i = 0; i < pages; i++) {
       this.entries.set(first + i, frames[at + i] as number)
       this.#prots.set(first + i, prot)
     }

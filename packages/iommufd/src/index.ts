@@ -9,8 +9,25 @@ export {
   type IovaRange,
   type MapOptions,
 } from './client.js'
+export {
+  type CompatDifference,
+  type CompatField,
+  type CompatResult,
+  compareTrace,
+} from './compat/compare.js'
 export { type AttachOptions, attachIommufd } from './engine.js'
+export { type Estimate, estimate } from './estimate/estimate.js'
+export { type Peaks, type ProcessPeak, peaksOf, type UserPeak } from './estimate/peaks.js'
+export {
+  type Accounting,
+  type AddressSpaces,
+  type BackEnd,
+  type Setup,
+  setupOf,
+  setupProblem,
+} from './estimate/setup.js'
 export { type ExplainedCall, explainTrace } from './explain/explain.js'
+export { explainLimit, type LimitExplanation, type LimitHolder } from './explain/limit.js'
 export { type Recording, readRecording, replayRecording } from './recording.js'
 export type { Difference } from './replay/differences.js'
 export { formatAnswer, formatCall, formatReturn } from './replay/format.js'

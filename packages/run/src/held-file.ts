@@ -12,6 +12,8 @@ import { fcntl } from './libc.js'
 import { PAGE_SIZE } from './limits.js'
 
 const F_ADD_SEALS = 1033
+const F_SEAL_SHRINK = 2
+const F_SEAL_GROW = 4
 const F_SEAL_WRITE = 8
 
 export class HeldFile implements Store {
@@ -21,6 +23,7 @@ export class HeldFile implements Store {
   readonly #frames: Frames
   readonly #segments: Segment[] = []
   readonly #onIdle: (file: HeldFile) => void
+  #size: number | undefined
   /** Who names the file without pinning its pages. */
   #users = 0
 
@@ -39,7 +42,14 @@ export class HeldFile implements Store {
   }
 
   get size(): number {
-    return fstatSync(this.fd).size
+    return this.#size ?? fstatSync(this.fd).size
+  }
+
+  /** Nobody can change the size any more. */
+  sealSize(): void {
+    if (fcntl(this.fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) === 0) {
+      this.#size = fstatSync(this.fd).size
+    }
   }
 
   get inUse(): boolean {

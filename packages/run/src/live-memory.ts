@@ -75,8 +75,8 @@ export class LiveMemory {
     this.#announce = announce
   }
 
-  /** A file for shared anonymous memory of `length` bytes: its descriptor, or -errno. */
-  makeAnonymous(length: number): number {
+  /** A file for shared anonymous memory of `length` bytes, or -errno. */
+  makeAnonymous(length: number): HeldFile | number {
     this.sweep()
     const fd = memfdCreate('iommufd-shared', MFD_CLOEXEC_SEALING)
     if (fd < 0) return fd
@@ -89,8 +89,9 @@ export class LiveMemory {
       return rc
     }
     this.#files.set(key, file)
+    file.sealSize()
     this.#anonymous.add(file)
-    return fd
+    return file
   }
 
   /** Lets go of files that stand for shared anonymous memory which no process maps and nobody pins any more. */

@@ -455,8 +455,9 @@ export class Server {
     const injector = this.#injectable(listener)
     if (injector === undefined) return listener.goOn()
     const { nr } = this.#arch
-    const fd = this.#host.memory.makeAnonymous(rounded)
-    const theirs = fd < 0 ? fd : listener.addFd(fd, O_CLOEXEC)
+    const file = this.#host.memory.makeAnonymous(rounded)
+    if (typeof file === 'number') return listener.goOn()
+    const theirs = listener.addFd(file.fd, O_CLOEXEC)
     if (theirs < 0) return listener.goOn()
     const holder = injector()
     if (holder === undefined) return listener.goOn()

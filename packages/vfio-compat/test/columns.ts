@@ -45,14 +45,14 @@ import { PaperDevice, type PaperDeviceOptions, PaperDriver } from './paper-drive
 export const PAGE = 4096
 export const ARG = 0x1_0000_0000
 export const MEMORY = 0x1_1000_0000
-export const PAGES = 16
+const PAGES = 16
 export const NOTHING = 0x1_2000_0000
 /** Where a device of the machine has mapped a page of its own. */
 export const BAR = 0x1_3000_0000
 export const IOVA = 0x100_0000
 /** The interrupt window of the paper IOMMU. */
 export const WINDOW = 0xfee0_0000
-export const RW: number = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE
+const RW: number = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE
 
 const PRIVATE = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED
 const TYPE1_V2 = VFIO_TYPE1v2_IOMMU

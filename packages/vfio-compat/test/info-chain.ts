@@ -21,10 +21,7 @@ export function chainOf(bytes: DataView): Capability[] {
 }
 
 /** The capability of this id in an answer with enough room. */
-export function capability(
-  program: Column,
-  id: number,
-): { bytes: DataView; at: number } | undefined {
+function capability(program: Column, id: number): { bytes: DataView; at: number } | undefined {
   const { bytes } = program.info(ROOM)
   const found = chainOf(bytes).find((one) => one.id === id)
   return found && { bytes, at: found.at }

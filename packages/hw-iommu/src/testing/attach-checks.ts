@@ -157,6 +157,8 @@ function nested(rig: Rig): NotOffered | undefined {
   if (domain.type !== 'nested') broken(`the device uses a domain of type ${domain.type}`)
   if (domain.owner !== rig.driver) broken('the owner of a nested domain is not its driver')
   uses(rig, dev, domain)
+  idev.detach()
+  idev.unbind()
   rig.close()
   return
 }

@@ -122,6 +122,7 @@ function wholeWay(rig: Rig): undefined {
   mustFault(dma, iova, 1, 'after the device was detached')
   mustRead(rig.dma(second), iova + BigInt(8 * PAGE_SIZE), 1, () => byteOf(8))
   other.detach()
+  for (const bound of [idev, other]) bound.unbind()
   rig.close()
 }
 

@@ -216,7 +216,7 @@ export class Rig {
     return { ...readStruct(layout, bytes), ret }
   }
 
-  /** Closes the context; then nothing may be pinned. */
+  /** Closes the context, to which no device is bound any more; then nothing may be pinned. */
   close(): void {
     this.process.close(this.fd)
     const { pinnedFrames } = this.machine

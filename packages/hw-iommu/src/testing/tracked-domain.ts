@@ -18,6 +18,8 @@ const BEFORE = 3
 /** What stands around them: mapped by mistake, it would be noticed. */
 const OTHER_FRAME = 0xbad
 
+type FramesAt = NonNullable<PagingDomain['framesAt']>
+
 export interface MapOptions {
   /** First byte of the first frame. Default 0. */
   readonly offset?: number
@@ -92,9 +94,13 @@ export class TrackedDomain {
     }
   }
 
-  /** Unmaps what is mapped there, and looks at what the domain says about it. */
+  /**
+   * Unmaps what is mapped there, and looks at what the domain says about it. The frames are asked for
+   * first, as iommufd does, which unpins them afterwards.
+   */
   unmap(iova: bigint, bytes: number): void {
     const { domain } = this
+    if (domain.framesAt !== undefined) this.#checkFrames(domain.framesAt.bind(domain), iova, bytes)
     const gather = this.#gather
     gather.clear()
     const unmapped = domain.unmap(hiOf(iova), loOf(iova), bytes, gather)
@@ -143,6 +149,23 @@ export class TrackedDomain {
     }
     checkProt(iova, found.prot, wanted.prot)
     this.#checkPage(iova, phys, found.lg2)
+  }
+
+  #checkFrames(framesAt: FramesAt, iova: bigint, bytes: number): void {
+    const first = this.#index(iova)
+    const physOf = (i: number): number => this.#held.get(first + i)?.phys ?? 0
+    const offset = physOf(0) % PAGE_SIZE
+    const n = Math.ceil((offset + bytes) / PAGE_SIZE)
+    const frames = new Uint32Array(n + BEFORE).fill(OTHER_FRAME)
+    framesAt(hiOf(iova), loOf(iova), offset, frames, BEFORE, n)
+    for (let i = 0; i < n; i++) {
+      const at = Math.max(i * PAGE_SIZE - offset, 0)
+      const wanted = Math.floor(physOf(at / this.granule) / PAGE_SIZE)
+      if (frames[BEFORE + i] === wanted) continue
+      broken(
+        `framesAt tells frame ${frames[BEFORE + i]} for ${hex(iova + BigInt(at))}, which is mapped to frame ${wanted}`,
+      )
+    }
   }
 
   /** What translate says of the page around the IOVA must be true of all of it. */

@@ -8,7 +8,7 @@ import { CompatReport } from './compat-report.js'
 import { findRecordings, InputError, loadTrace } from './files.js'
 import { colorsFor, showProgress } from './terminal.js'
 
-export interface CompatCommandOptions {
+interface CompatCommandOptions {
   readonly json?: boolean
   readonly show: number
 }

@@ -14,6 +14,7 @@ import { InputError } from './files.js'
 import { addPageTableCommand } from './pagetable-options.js'
 import { type ReplayCommandOptions, replayCommand } from './replay-command.js'
 import { type RunCommandOptions, runCommand } from './run-command.js'
+import { MOST_DEVICES } from './run-devices.js'
 import { endQuietlyOnClosedPipe } from './terminal.js'
 
 const UNUSABLE = 2
@@ -82,6 +83,8 @@ function makeProgram(done: (exitCode: number) => void): Command {
       new Option('--record <file>', 'record the calls, for iommufd replay').conflicts([
         'kernel',
         'failNth',
+        'as',
+        'devices',
       ]),
     )
     .option('--verbose', 'tell how each pinned range of memory is kept')
@@ -90,6 +93,13 @@ function makeProgram(done: (exitCode: number) => void): Command {
       `which kernel's calls there are: ${KERNELS.join(', ')}`,
       parseKernel,
     )
+    .addOption(
+      new Option('--as <kind>', 'what /dev/vfio/vfio is: iommufd, or vfio_iommu_type1').choices([
+        'iommufd',
+        'type1',
+      ]),
+    )
+    .option('--devices <n>', 'how many VFIO groups there are, each with a device', parseDevices)
     .option('--fail-nth <n>', 'let the n-th fault point fail', parsePosition)
     .option('--privileged', 'take the program for root with every capability')
     .option('--selftest', 'serve IOMMU_TEST_CMD, with mock devices')
@@ -134,6 +144,12 @@ function parseCount(text: string): number {
 function parsePosition(text: string): number {
   if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('It must be a number from 1.')
   return Number(text)
+}
+
+function parseDevices(text: string): number {
+  const count = Number(text)
+  if (/^\d{1,2}$/.test(text) && count <= MOST_DEVICES) return count
+  throw new InvalidArgumentError(`It must be a number up to ${MOST_DEVICES}.`)
 }
 
 function parseKernel(text: string): KernelVersion {

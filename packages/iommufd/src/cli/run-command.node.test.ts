@@ -85,6 +85,19 @@ describe.skipIf(why !== '')(`iommufd run${why}`, () => {
       expect(replayed.status).toBe(0)
     })
 
+    test('V3, V18: --as and --devices give a container with a group, in either manner', () => {
+      const groups = (as: string) =>
+        command.run(['run', '--as', as, '--devices', '1', '--', command.compile('groups') ?? ''])
+      const told = (none: string, half: string) =>
+        `set_iommu without a group: ${none}\nhalf of a mapping: ${half}\n`
+      expect(groups('iommufd')).toEqual({ ...OK, stdout: told('ENODEV', 'ENOENT') })
+      expect(groups('type1')).toEqual({ ...OK, stdout: told('EINVAL', 'EINVAL') })
+    })
+
+    test('section 10: fail-nth files and counts in /proc/PID/status', () => {
+      expect(selftest(command.compile('files'))).toEqual({ ...OK, stdout: 'files\n' })
+    })
+
     test('--fail-nth fails that fault point', () => {
       const { status, stderr } = command.run([
         'run',
@@ -126,6 +139,8 @@ describe.skipIf(why !== '')(`iommufd run${why}`, () => {
     expect(command.run(['run']).status).toBe(2)
     const both = ['run', '--record', '/dev/null', '--fail-nth', '3', '--', 'true']
     expect(command.run(both).status).toBe(2)
+    expect(command.run(['run', '--devices', '33', '--', 'true']).status).toBe(2)
+    expect(command.run(['run', '--as', 'type2', '--', 'true']).status).toBe(2)
     expect(command.run(['run', '--trace=/no/such/folder/x', '--', 'true']).status).toBe(2)
   })
 })

@@ -5,6 +5,7 @@
 import type { Iommufd } from '@iommufd/core'
 import type { CallObserver, ExitStatus, KernelVersion, LiveHost, RunOptions } from '@iommufd/run'
 import { attachIommufd } from '../engine.js'
+import { addDevices } from './run-devices.js'
 import { serveFaultFiles } from './run-fault-files.js'
 import { RunOutput } from './run-output.js'
 import { Recorder } from './run-record.js'
@@ -23,6 +24,8 @@ export interface RunCommandOptions {
   readonly failNth?: number
   readonly kernel?: KernelVersion
   readonly privileged?: boolean
+  readonly as?: 'iommufd' | 'type1'
+  readonly devices?: number
 }
 
 /** Runs the program; its exit code. Does not return where the program was ended by a signal. */
@@ -90,12 +93,14 @@ class Session {
   }
 
   attach(host: LiveHost): void {
-    const { selftest = false, failNth, privileged = false } = this.#options
+    const { selftest = false, failNth, privileged = false, as = 'iommufd' } = this.#options
     host.privileged = privileged
     this.#engine = attachIommufd(host, {
       selftest,
+      as,
       onWarning: (message) => this.#errors.line(`iommufd run: the kernel would warn: ${message}`),
     })
+    addDevices(this.#engine, host, this.#options.devices ?? 0)
     if (failNth !== undefined) this.#engine.faults.arm(failNth)
     if (selftest) serveFaultFiles(host, this.#engine.faults)
   }

@@ -29,7 +29,7 @@ export class RecordedProcess {
   mappings: Mapping[] = []
   uid = 0
   /** soft RLIMIT_MEMLOCK */
-  memlock = 8 << 20
+  memlock: number = 8 << 20
 
   constructor(pid: number, live: LiveProcess | undefined) {
     this.pid = pid

@@ -112,7 +112,7 @@ export class Column {
       case 'setresuid':
         return process.setresuid(call.uid)
       case 'fork':
-        this.#processes.set(call.ret, process.fork())
+        if (call.ret >= 0) this.#processes.set(call.ret, process.fork())
         return undefined
       case 'exit':
         process.exit()
@@ -193,7 +193,7 @@ function playFill(process: Process, { addr, length, seed }: FillCall): void {
   for (let at = 0; at < total; at += CHUNK_BYTES) {
     const bytes = new Uint8Array(Math.min(CHUNK_BYTES, total - at))
     stream.fill(bytes)
-    process.store(BigInt(addr) + BigInt(at), bytes)
+    if (process.store(BigInt(addr) + BigInt(at), bytes) < 0) return
   }
 }
 

@@ -29,7 +29,7 @@ export interface PlainTraits {
 }
 
 /** 4 KiB, 2 MiB and 1 GiB, 48 bits of IOVAs, interrupts written to the MiB at 0xfee00000. */
-export const PC_TRAITS: PlainTraits = {
+const PC_TRAITS: PlainTraits = {
   pageSizes: 0x4020_1000n,
   aperture: { start: 0n, last: 2n ** 48n - 1n },
   enforcesCoherency: true,

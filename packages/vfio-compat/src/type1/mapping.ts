@@ -32,9 +32,9 @@ export class Mapping {
   /** The address was given up, and none has come in its place. */
   isAddressGone = false
   /** By page within the mapping. */
-  readonly pinned = new Map<number, DevicePin>()
+  readonly pinned: Map<number, DevicePin> = new Map()
   /** Pages within the mapping that are a device's own, which nobody pins or charges. */
-  readonly devicePages = new Set<number>()
+  readonly devicePages: Set<number> = new Set()
   /** Numbers of bits of pages that devices have pinned, while dirty pages are tracked. */
   dirty: Set<number> | undefined
 

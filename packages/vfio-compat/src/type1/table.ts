@@ -15,7 +15,7 @@ const translation = new Translation()
 
 export class Type1Table {
   readonly domain: PagingDomain
-  readonly groups = new Set<VfioGroup>()
+  readonly groups: Set<VfioGroup> = new Set()
   /** Whether every access through it is coherent. */
   readonly enforcesCoherency: boolean
 
