@@ -103,7 +103,7 @@ export class Column {
       this.machine.registerDevice('/dev/vfio/vfio', () => this.engine.createContext('mm'))
       return
     }
-    const [barFrames] = [this.#barFrames]
+    const barFrames = this.#barFrames
     registerType1(this.engine, this.machine, {
       ...(dmaEntryLimit === undefined ? {} : { dmaEntryLimit }),
       noiommu: noiommu === true,

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What type 1 calls read from their structs: IOVAs by page once they are known to be aligned. */
+/**
+ * What type 1 calls read from their structs.
+ *
+ * Invariant: IOVAs are held by page once they are known to be aligned; whole u64s only to be judged.
+ */
 import { pageOf } from '@iommufd/core'
 import type { ContainerArg } from '../container-arg.js'
 
@@ -13,12 +17,12 @@ export function isZero(arg: ContainerArg, at: number): boolean {
   return (arg.hi(at) | arg.lo(at)) === 0
 }
 
-/** Whether the sum of two u64 fields, the second at least 1, passes 2^64 by more than its end. */
+/** Whether the bytes from the first u64 field on, as many as the second says, run past 2^64. */
 export function wraps(arg: ContainerArg, start: number, size: number): boolean {
-  const startValue = valueAt(arg, start)
-  return startValue + valueAt(arg, size) > 2n ** 64n
+  return valueAt(arg, start) + valueAt(arg, size) > 2n ** 64n
 }
 
+/** A u64 field. */
 export function valueAt(arg: ContainerArg, at: number): bigint {
   return (BigInt(arg.hi(at) >>> 0) << 32n) | BigInt(arg.lo(at) >>> 0)
 }

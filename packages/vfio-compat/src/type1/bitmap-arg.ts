@@ -33,8 +33,7 @@ export function checkBitmap(iommu: Type1Iommu, arg: ContainerArg, at: BitmapFiel
   const pages = isPageSize ? Number(valueAt(arg, at.length) / pageSize) : 0
   const fits = size <= MAX_BYTES && pages > 0 && bitmapBytes(pages) <= Number(size)
   if (fits && !isZero(arg, at.size)) return 0
-  const { lo } = { lo: arg.lo(at.size) }
-  return refusals.refuse(TYPE1_BITMAP_UNUSABLE, pages | 0, lo, arg.lo(at.pgsize))
+  return refusals.refuse(TYPE1_BITMAP_UNUSABLE, pages | 0, arg.lo(at.size), arg.lo(at.pgsize))
 }
 
 /** The bitmap, accepted by `checkBitmap`. */

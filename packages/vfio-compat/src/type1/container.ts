@@ -68,7 +68,10 @@ export class Type1Container extends VfioContainer {
   readonly #options: Type1Options
   readonly #groups = new Set<VfioGroup>()
   #calls: Calls | undefined
+  /** The groups have no IOMMU. */
   #isNoIommu = false
+  /** VFIO_SET_IOMMU was made for them. */
+  #noIommuIsSet = false
 
   constructor(engine: Iommufd, options: Type1Options = {}) {
     super(engine)
@@ -83,9 +86,6 @@ export class Type1Container extends VfioContainer {
   get hasIommu(): boolean {
     return this.#calls !== undefined || (this.#isNoIommu && this.#noIommuIsSet)
   }
-
-  /** VFIO_SET_IOMMU was made for groups without an IOMMU. */
-  #noIommuIsSet = false
 
   attachGroup(task: Task, group: VfioGroup): number {
     const { refusals } = this.engine
