@@ -32,7 +32,7 @@ export interface ToyDeviceOptions {
 }
 
 /** Frames of the machine's memory; what lies above is for devices. */
-export const MEMORY_FRAMES = 4096
+const MEMORY_FRAMES = 4096
 
 export class ToyDevice extends Device {
   readonly options: ToyDeviceOptions

@@ -243,6 +243,35 @@ async function callRows() {
   native?.close()
 }
 
+/** Rows of the VFIO container. */
+async function containerRows() {
+  const { mapUnmapDma, splitDma } = await import(
+    await bundle('../../vfio-compat/bench/workload.ts', 'bench-container')
+  )
+  const native = Anchor.compile('calls', [here('calls.c')])
+  const anchor = 'two empty ioctl() calls'
+  const rows = [
+    ...[4096, 2 << 20].map((length) => [
+      `MAP_DMA + UNMAP_DMA of ${size(length)}, a device`,
+      () => mapUnmapDma(length, 0, true),
+      length > 4096 ? 2000 : 50_000,
+    ]),
+    ...[1e3, 1e5].map((others) => [
+      `TYPE1 unmap that splits, ${others.toExponential(0).replace('+', '')} areas`,
+      () => splitDma(others, false),
+      20_000,
+    ]),
+  ]
+  for (const [name, make, ops] of rows) {
+    if (!wanted(name)) continue
+    const run = make()
+    run(ops)
+    const theirs = native && (async () => (await native.run('ioctls', 0, ops)).ns)
+    report({ name, anchor, ...(await compare(rounds, () => time(run, ops), theirs)) })
+  }
+  native?.close()
+}
+
 function size(bytes) {
   if (bytes >= 1 << 20) return `${bytes >> 20} MiB`
   return bytes >= 1024 ? `${bytes >> 10} KiB` : `${bytes} B`
@@ -268,6 +297,7 @@ if (!options.json) {
 await treeRows()
 await pageTableRows()
 await callRows()
+await containerRows()
 memoryRows()
 if (options.json) {
   const machine = { cpu: cpus()[0]?.model, node: process.version, pinned, rounds }

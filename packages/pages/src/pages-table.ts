@@ -35,7 +35,9 @@ export class PagesTable {
   #flags = new Uint8Array(INITIAL)
   #owner = new Int32Array(INITIAL)
   readonly #files = new Map<number, File>()
-  readonly #pinned = new Map<number, PinnedPages>()
+  /** By record; an array, because a Map that is full of other keys takes long to delete one. */
+  readonly #pinned: (PinnedPages | undefined)[] = []
+  #pinnedCount = 0
   #free = -1
   #used = 0
   #live = 0
@@ -61,13 +63,13 @@ export class PagesTable {
 
   /** Records with pins. */
   get pinnedCount(): number {
-    return this.#pinned.size
+    return this.#pinnedCount
   }
 
   /** Bytes of the frame numbers that are stored for in-kernel users. */
   get frameBytes(): number {
     let bytes = 0
-    for (const pinned of this.#pinned.values()) bytes += pinned.frameBytes
+    for (const pinned of this.#pinned) bytes += pinned?.frameBytes ?? 0
     return bytes
   }
 
@@ -141,7 +143,7 @@ export class PagesTable {
 
   /** The pins of the record, or undefined when nothing is pinned. */
   pinned(pages: number): PinnedPages | undefined {
-    return ((this.#flags[pages] as number) & IS_PINNED) !== 0 ? this.#pinned.get(pages) : undefined
+    return ((this.#flags[pages] as number) & IS_PINNED) !== 0 ? this.#pinned[pages] : undefined
   }
 
   /** The pins of the record, made if need be. */
@@ -150,7 +152,8 @@ export class PagesTable {
     if (existing !== undefined) return existing
     const pinned = new PinnedPages(this, pages)
     this.#flags[pages] = (this.#flags[pages] as number) | IS_PINNED
-    this.#pinned.set(pages, pinned)
+    this.#pinned[pages] = pinned
+    this.#pinnedCount++
     return pinned
   }
 
@@ -158,7 +161,8 @@ export class PagesTable {
   dropIfUnpinned(pages: number): void {
     if (this.pinned(pages)?.npinned !== 0) return
     this.#flags[pages] = (this.#flags[pages] as number) & ~IS_PINNED
-    this.#pinned.delete(pages)
+    this.#pinned[pages] = undefined
+    this.#pinnedCount--
   }
 
   /** Root maps without a limit (CAP_IPC_LOCK), for good. */
