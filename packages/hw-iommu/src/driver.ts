@@ -102,7 +102,7 @@ export interface PagingDomain extends AttachableDomain {
   readonly apertureLastHi: number
   readonly apertureLastLo: number
   /**
-   * Maps `bytes` bytes at the IOVA: from byte `offset` of frame `frames[at]` on, then of
+   * Maps `bytes` bytes, below 2^31, at the IOVA: from byte `offset` of frame `frames[at]` on, then of
    * `frames[at + 1]`, …, 4 KiB each. `prot` is AREA_READ | AREA_WRITE. Without `largePages` no page
    * is larger than 4 KiB. 0, or a negative errno and nothing of it is mapped.
    */

@@ -169,7 +169,9 @@ export class IommuGroup {
   }
 
   #makeDefaultDomain(dev: Device, ops: IommuOps): AttachableDomain | number {
-    const domain = ops.defaultDomain ?? ops.identityDomain ?? ops.blockedDomain
+    // A device with one-to-one regions cannot be blocked.
+    const plain = requiresDirect(dev) ? undefined : ops.blockedDomain
+    const domain = ops.defaultDomain ?? ops.identityDomain ?? plain
     this.#defaultDomain = domain
     if (domain !== undefined) return domain
     const paging = ops.domainAllocPaging(dev)
