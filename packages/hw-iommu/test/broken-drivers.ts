@@ -264,12 +264,13 @@ class CapableOfAll extends TableDriver {
   }
 }
 
-class ForgetsRegions extends TableDriver {
-  #asked = 0
+/** Its regions move by a page whenever somebody asks. */
+class MovesRegions extends TableDriver {
+  #asked = 0n
 
   override getResvRegions(dev: TableDevice): TableDevice['regions'] {
-    this.#asked++
-    return this.#asked % 2 === 0 ? [] : super.getResvRegions(dev)
+    const moved = this.#asked++ * 4096n
+    return super.getResvRegions(dev).map((region) => ({ ...region, start: region.start + moved }))
   }
 }
 
@@ -318,10 +319,7 @@ export const brokenDrivers: Readonly<Record<string, readonly [string, DriverUnde
   ],
   'takes every device': ['foreign-device-is-left', tableDriver('vtdss', TakesEverything)],
   'has every capability': ['capabilities-are-stable', tableDriver('vtdss', CapableOfAll)],
-  'reserved regions come and go': [
-    'reserved-regions-are-well-formed',
-    tableDriver('vtdss', ForgetsRegions),
-  ],
+  'reserved regions move': ['reserved-regions-are-well-formed', tableDriver('vtdss', MovesRegions)],
   'one group for all': [
     'groups-are-kept-apart',
     {
