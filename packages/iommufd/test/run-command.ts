@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // `iommufd run` as a process of its own, from the sources, and small programs in C to run under it. For Node only.
 
-import { type SpawnSyncOptions, spawnSync } from 'node:child_process'
+import {
+  type ChildProcessWithoutNullStreams,
+  type SpawnSyncOptions,
+  spawn,
+  spawnSync,
+} from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
@@ -73,6 +78,11 @@ export class RunCommand {
       encoding: 'utf8',
     })
     return { status, stdout, stderr }
+  }
+
+  /** As `run`, but does not wait for the end. */
+  start(args: readonly string[]): ChildProcessWithoutNullStreams {
+    return spawn(process.execPath, [this.#program, ...args])
   }
 
   /** Compiles a program of packages/run/test/programs: its file, undefined where there is no compiler. */

@@ -7,6 +7,7 @@
 // ends. Exit codes as of env(1): 125 we failed, 126 the program cannot be executed, 127 there is none.
 
 import { writeSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { archOf } from './arch.js'
 import { makeFilter } from './filter.js'
 import { receiveMessage, sendMessage } from './handover.js'
@@ -108,7 +109,8 @@ function restore(order: LaunchOrder): void {
   }
 }
 
-function launch(order: LaunchOrder, argv: readonly string[]): never {
+/** Makes this process the program `argv`; never returns. */
+export function launch(order: LaunchOrder, argv: readonly string[]): never {
   const program = argv[0] as string
   prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
   if (process.ppid !== order.parent) process.exit(FAILED)
@@ -126,4 +128,7 @@ function launch(order: LaunchOrder, argv: readonly string[]): never {
   fail(`${program}: cannot be executed (errno ${errno})`, NOT_EXECUTABLE)
 }
 
-launch(JSON.parse(process.argv[2] as string) as LaunchOrder, process.argv.slice(3))
+// Imported, as any module can be, it does nothing.
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  launch(JSON.parse(process.argv[2] as string) as LaunchOrder, process.argv.slice(3))
+}

@@ -59,6 +59,12 @@ export const processVmWritev: Native = checked('process_vm_writev', [
   'ulong',
 ])
 export const socketpair: Native = checked('socketpair', ['int', 'int', 'int', ADDR], 'int')
+export const socket: Native = checked('socket', ['int', 'int', 'int'], 'int')
+export const bind: Native = checked('bind', ['int', ADDR, 'uint'], 'int')
+export const listen: Native = checked('listen', ['int', 'int'], 'int')
+export const accept4: Native = checked('accept4', ['int', ADDR, ADDR, 'int'], 'int')
+export const connect: Native = checked('connect', ['int', ADDR, 'uint'], 'int')
+export const getsockopt: Native = checked('getsockopt', ['int', 'int', 'int', ADDR, ADDR], 'int')
 export const sendmsg: Native = checked('sendmsg', ['int', ADDR, 'int'])
 export const recvmsg: Native = checked('recvmsg', ['int', ADDR, 'int'])
 export const send: Native = checked('send', ['int', ADDR, 'uint64', 'int'])

@@ -8,6 +8,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { type Arch, archOf } from './arch.js'
+import { joinServer, leftServer, Reception } from './attach.js'
 import { makePair, receiveMessage, sendMessage } from './handover.js'
 import type { LaunchOrder } from './launch.js'
 import { launcherFile } from './launcher-file.js'
@@ -31,6 +32,8 @@ export interface RunOptions {
   readonly observer?: CallObserver
   readonly refuse?: Refuse
   readonly memoryObserver?: MemoryObserver
+  /** Join the programs of the run that has this process number; `attach` and what follows are then that run's. */
+  readonly server?: number
   /** Told how each pinned range of memory is kept. */
   readonly announce?: Announce
   /** Told of faults inside; the call in question was answered -EIO. */
@@ -62,9 +65,12 @@ export async function run(options: RunOptions): Promise<ExitStatus> {
   try {
     const listener = await Promise.race([receiveListener(ours), ended])
     if (typeof listener === 'object') return listener
-    const served = serve(arch, listener, ours, options)
-    const status = await ended
-    await served
+    const { server } = options
+    const served =
+      server === undefined
+        ? serve(arch, listener, ours, options)
+        : join(server, listener, ours, child)
+    const [status] = await Promise.all([ended, served])
     return status
   } finally {
     stopForwarding()
@@ -82,7 +88,10 @@ function platform(): Arch {
   return arch
 }
 
-function launch(socket: number, { program, args, memoryObserver }: RunOptions): ChildProcess {
+function launch(
+  socket: number,
+  { program, args, memoryObserver, server }: RunOptions,
+): ChildProcess {
   const file = launcherFile()
   if (!existsSync(file)) throw new RunError(`${file} is missing: build the package first`)
   const inherit = inheritedFds()
@@ -90,7 +99,7 @@ function launch(socket: number, { program, args, memoryObserver }: RunOptions): 
   const order: LaunchOrder = {
     socket: at,
     parent: process.pid,
-    tracer: process.pid,
+    tracer: server ?? process.pid,
     nofile: originalNofile(),
     inherit,
     trackMappings: memoryObserver !== undefined,
@@ -152,12 +161,14 @@ function serve(arch: Arch, listener: number, socket: number, options: RunOptions
     const host = new LiveHost(arch, options.announce ?? (() => undefined))
     host.observer = options.memoryObserver
     options.attach(host)
+    const reception = new Reception((fd, ended) => server.add(fd, ended))
     const server = new Server({
       host,
       ...(options.observer === undefined ? {} : { observer: options.observer }),
       ...(options.refuse === undefined ? {} : { refuse: options.refuse }),
       onFault: options.onFault ?? (() => undefined),
       onEnd: () => {
+        reception.close()
         server.close()
         resolve()
       },
@@ -165,6 +176,25 @@ function serve(arch: Arch, listener: number, socket: number, options: RunOptions
     server.add(listener)
     sendMessage(socket, 'go')
   })
+}
+
+/** Lets another run serve the program. */
+async function join(
+  server: number,
+  listener: number,
+  socket: number,
+  child: ChildProcess,
+): Promise<void> {
+  const connection = joinServer(server, listener)
+  close(listener)
+  if (connection < 0) {
+    child.kill('SIGKILL')
+    throw new RunError(
+      `process ${server} is no iommufd run of this user that can be joined (errno ${-connection})`,
+    )
+  }
+  sendMessage(socket, 'go')
+  await leftServer(connection)
 }
 
 function forward(child: ChildProcess): () => void {

@@ -92,6 +92,7 @@ export class Server {
   readonly #mayBeOurs: (path: string) => boolean
   readonly #listeners: Listener[] = []
   readonly #unwatch = new Map<number, () => void>()
+  readonly #ended = new Map<number, () => void>()
   #polled = region(8)
   #listener!: Listener
   #injector: Injector | undefined
@@ -118,9 +119,10 @@ export class Server {
     )
   }
 
-  /** Serves one more filter. */
-  add(fd: number): void {
+  /** Serves one more filter; `ended` is called when all of its programs are gone. */
+  add(fd: number, ended?: () => void): void {
     this.#listeners.push(new Listener(fd))
+    if (ended !== undefined) this.#ended.set(fd, ended)
     this.#unwatch.set(
       fd,
       watch(fd, () => this.#turn()),
@@ -178,6 +180,8 @@ export class Server {
     this.#unwatch.delete(listener.fd)
     this.#listeners.splice(this.#listeners.indexOf(listener), 1)
     listener.close()
+    this.#ended.get(listener.fd)?.()
+    this.#ended.delete(listener.fd)
     this.#layOut()
     this.#guard(() => this.#host.files.release())
     if (this.#listeners.length === 0) this.#options.onEnd()

@@ -101,6 +101,11 @@ function makeProgram(done: (exitCode: number) => void): Command {
     )
     .option('--devices <n>', 'how many VFIO groups there are, each with a device', parseDevices)
     .option('--fail-nth <n>', 'let the n-th fault point fail', parsePosition)
+    .addOption(
+      new Option('--attach <pid>', 'join the programs of another iommufd run')
+        .argParser(parsePosition)
+        .conflicts(OPTIONS_OF_A_SERVER),
+    )
     .option('--privileged', 'take the program for root with every capability')
     .option('--selftest', 'serve IOMMU_TEST_CMD, with mock devices')
     .addHelpText('after', RUN_HELP)
@@ -124,6 +129,12 @@ Examples:
   iommufd run --trace -- ./vmm --machine test`
 
 const KERNELS: readonly KernelVersion[] = ['6.2', '6.6', '6.12', '7.3']
+
+/** A run that joins another is served with that one's. */
+const OPTIONS_OF_A_SERVER = [
+  ...['trace', 'record', 'verbose', 'kernel', 'as', 'devices', 'failNth'],
+  ...['privileged', 'selftest'],
+]
 
 const RUN_HELP = `
 Exit code: the program's own; 125 we failed, 126 it cannot be executed, 127 there is no such program.`

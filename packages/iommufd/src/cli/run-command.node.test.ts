@@ -3,6 +3,7 @@
 // The engine under real programs: `iommufd run`. Skipped, with the reason, where seccomp user notification is not
 // permitted; programs in C are skipped where there is no compiler.
 
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -54,6 +55,30 @@ describe.skipIf(why !== '')(`iommufd run${why}`, () => {
         /^8000 calls, \d+ signals, 0 ids lost, 0 given twice, next id right\n$/,
       )
       expect(status).toBe(0)
+    })
+
+    test('calls without sense harm neither program nor engine', () => {
+      const garbage = command.compile('garbage') ?? ''
+      const ran = command.run(['run', '--selftest', '--devices', '1', '--', garbage])
+      expect(ran).toEqual({ ...OK, stdout: 'garbage\n' })
+    })
+
+    test('--attach: programs started apart pass descriptors to each other', async () => {
+      const apart = command.compile('apart') ?? ''
+      const name = `iommufd-test-${process.pid}`
+      const first = command.start(['run', '--', apart, 'take', name])
+      let told = ''
+      first.stdout.on('data', (data) => {
+        told += data
+      })
+      await once(first.stdout, 'data')
+      const second = command.run(['run', '--attach', `${first.pid}`, '--', apart, 'give', name])
+      expect(second).toEqual({ ...OK, stdout: '' })
+      const [code] = await once(first, 'close')
+      expect([code, told]).toEqual([0, 'ready\ntaken\n'])
+      const alone = command.run(['run', '--attach', `${process.pid}`, '--', 'true'])
+      expect(alone.status).toBe(125)
+      expect(alone.stderr).toContain('is no iommufd run of this user that can be joined')
     })
 
     test('--verbose says how each range is kept', () => {

@@ -26,6 +26,8 @@ export interface RunCommandOptions {
   readonly privileged?: boolean
   readonly as?: 'iommufd' | 'type1'
   readonly devices?: number
+  /** process number of another run */
+  readonly attach?: number
 }
 
 /** Runs the program; its exit code. Does not return where the program was ended by a signal. */
@@ -44,6 +46,7 @@ export async function runCommand(
       args,
       attach: (host) => session.attach(host),
       ...session.observers,
+      ...(options.attach === undefined ? {} : { server: options.attach }),
       ...(refuse === undefined ? {} : { refuse }),
       announce: (...how) => session.announce(...how),
       onFault: (error) => session.fault(error),

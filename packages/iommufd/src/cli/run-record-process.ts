@@ -17,7 +17,7 @@ export interface Mapping {
   readonly offset: number
 }
 
-export const FIRST_FD = 3
+const FIRST_FD = 3
 
 export class RecordedProcess {
   /** Number in the recording. */
