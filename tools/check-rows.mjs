@@ -11,16 +11,7 @@ const SECTIONS = { F: 9, C: 10, L: 15, E: 12, V: 33 }
 
 const MISSING = {
   F8: 'mmap of an iommufd',
-  L3: 'dirty tracking',
-  L4: 'dirty tracking',
-  L5: 'invalidation of nested tables',
-  L6: 'fault queues',
-  L7: 'fault queues',
-  L9: 'vIOMMUs',
-  L10: 'virtual devices',
-  L12: 'event queues',
   L13: 'event queues',
-  L14: 'hardware queues',
   E12: 'concurrent calls: a call ends before the next begins',
 }
 

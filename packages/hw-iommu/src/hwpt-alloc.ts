@@ -14,6 +14,7 @@ import {
   iommu_hwpt_alloc,
 } from '@iommufd/uapi'
 import { refuseForDriver } from './driver-refusal.js'
+import { FAULT } from './fault-queue.js'
 import { type IommufdHwpt, IommufdHwptNested, IommufdHwptPaging } from './hwpt.js'
 import { abortHwpt, allocPaging } from './hwpt-paging-alloc.js'
 import { DEVICE, type IommufdDevice } from './iommufd-device.js'
@@ -43,7 +44,7 @@ export function hwptAlloc(ucmd: Ucmd): number {
   const hwpt = allocOn(ucmd, idev)
   if (typeof hwpt === 'number') return hwpt
   ucmd.setWord(at.out_hwpt_id, hwpt.id)
-  const rc = checkFaultQueue(ucmd) || ucmd.respond(iommu_hwpt_alloc.size)
+  const rc = useFaultQueue(ucmd, hwpt) || ucmd.respond(iommu_hwpt_alloc.size)
   if (rc < 0) abortHwpt(idev, hwpt)
   else ctx.objects.finalize(hwpt)
   return rc
@@ -109,8 +110,14 @@ function userDataOf(ucmd: Ucmd): UserData | undefined {
   return new UserData(ctx.engine, task, type, ucmd.hi(data_uptr), ucmd.lo(data_uptr), length)
 }
 
-/** Fault queues do not exist here, so none can be named. */
-function checkFaultQueue(ucmd: Ucmd): number {
+/** Gives the table the fault queue that fault_id names, if it is to have one. */
+function useFaultQueue(ucmd: Ucmd, hwpt: IommufdHwpt): number {
   if ((ucmd.word(at.flags) & IOMMU_HWPT_FAULT_ID_VALID) === 0) return 0
-  return ucmd.ctx.engine.refusals.refuse(FAULT_QUEUE_UNKNOWN, ucmd.word(at.fault_id))
+  const { engine, objects } = ucmd.ctx
+  const id = ucmd.word(at.fault_id)
+  const queue = objects.get(id)
+  if (queue === undefined || !FAULT.is(queue))
+    return engine.refusals.refuse(FAULT_QUEUE_UNKNOWN, id)
+  hwpt.useFaultQueue(queue)
+  return 0
 }

@@ -10,6 +10,7 @@ import { type IommufdCtx, IommufdObject, type ObjectType } from '@iommufd/core'
 import { addDomain, type IommuDomain, type IommufdIoas, removeDomain } from '@iommufd/pages'
 import { DomainView } from './domain-view.js'
 import type { NestedDomain, PagingDomain } from './driver.js'
+import type { IommufdFaultQueue } from './fault-queue.js'
 
 /** Paging tables of an address space, in the order in which they were added. */
 const tables = new WeakMap<IommufdIoas, Set<IommufdHwptPaging>>()
@@ -22,6 +23,17 @@ export abstract class IommufdHwpt extends IommufdObject {
   abstract readonly paging: IommufdHwptPaging
   /** Whether it is made for devices that use PASIDs beside it, or is for a PASID itself. */
   allowsPasids = false
+  #faultQueue: IommufdFaultQueue | undefined
+
+  /** Names the queue for page faults of the table's devices; the table is now one of its users. */
+  useFaultQueue(queue: IommufdFaultQueue): void {
+    queue.users++
+    this.#faultQueue = queue
+  }
+
+  override destroy(): void {
+    if (this.#faultQueue !== undefined) this.#faultQueue.users--
+  }
 }
 
 /** A page table that shows an address space. */
@@ -68,6 +80,7 @@ export class IommufdHwptPaging extends IommufdHwpt {
     tables.get(this.ioas)?.delete(this)
     this.domain.free?.()
     this.ioas.users--
+    super.destroy()
   }
 }
 
@@ -87,6 +100,7 @@ export class IommufdHwptNested extends IommufdHwpt {
   override destroy(): void {
     this.domain.free?.()
     this.paging.users--
+    super.destroy()
   }
 }
 

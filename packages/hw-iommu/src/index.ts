@@ -36,6 +36,7 @@ export {
   type NestedDomain,
   type PagingDomain,
 } from './driver.js'
+export type { IommufdFaultQueue } from './fault-queue.js'
 export {
   type DomainTraits,
   domainTraits,

@@ -4,13 +4,27 @@
 
 import {
   EINVAL,
+  IOMMU_FAULT_QUEUE_ALLOC,
   IOMMU_GET_HW_INFO,
+  IOMMU_HW_QUEUE_ALLOC,
   IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
   IOMMU_HWPT_ALLOC_NEST_PARENT,
   IOMMU_HWPT_ALLOC_PASID,
   IOMMU_HWPT_FAULT_ID_VALID,
+  IOMMU_HWPT_GET_DIRTY_BITMAP,
+  IOMMU_HWPT_INVALIDATE,
+  IOMMU_HWPT_SET_DIRTY_TRACKING,
+  IOMMU_VEVENTQ_ALLOC,
+  IOMMU_VIOMMU_ALLOC,
+  iommu_fault_alloc,
   iommu_hw_info,
+  iommu_hw_queue_alloc,
   type iommu_hwpt_alloc,
+  iommu_hwpt_get_dirty_bitmap,
+  iommu_hwpt_invalidate,
+  iommu_hwpt_set_dirty_tracking,
+  iommu_veventq_alloc,
+  iommu_viommu_alloc,
   type StructInput,
 } from '@iommufd/uapi'
 import { expect, test } from 'vitest'
@@ -66,6 +80,27 @@ class Scene {
     this.world.process.store(DATA, data)
     const pt_id = this.alloc({ flags: IOMMU_HWPT_ALLOC_NEST_PARENT })
     return this.alloc({ pt_id, data_type: 1, data_len: 4, data_uptr: DATA, ...values })
+  }
+
+  faultQueue(values: StructInput<typeof iommu_fault_alloc> = {}): { ret: number; fd: number } {
+    const { world } = this
+    const answer = world.ioctl(IOMMU_FAULT_QUEUE_ALLOC, iommu_fault_alloc, values)
+    return { ret: answer.ret, fd: answer.out_fault_fd }
+  }
+
+  /** A response, cookie and code, written to a new fault queue. */
+  respond(words: [number, number]): number {
+    const { process } = this.world
+    process.store(DATA, new Uint8Array(Uint32Array.from(words).buffer))
+    return process.write(this.faultQueue().fd, DATA, 8)
+  }
+
+  /** The dirty bitmap of a new table that records nothing. */
+  dirty(values: StructInput<typeof iommu_hwpt_get_dirty_bitmap>): number {
+    const defaults = { hwpt_id: this.alloc(), length: 4096, page_size: 4096, data: DATA }
+    const { world } = this
+    const given = { ...defaults, ...values }
+    return world.ioctl(IOMMU_HWPT_GET_DIRTY_BITMAP, iommu_hwpt_get_dirty_bitmap, given).ret
   }
 
   /** A bound device of another driver, one that has no part that it can do without. */
@@ -173,10 +208,50 @@ const provoked: Record<Name, (scene: Scene) => number> = {
     return scene.nested({ dev_id: plain.id, pt_id })
   },
   FAULT_QUEUE_UNKNOWN: (scene) => scene.alloc({ flags: IOMMU_HWPT_FAULT_ID_VALID, fault_id: 7 }),
+  FAULT_QUEUE_FLAGS_NOT_ZERO: (scene) => scene.faultQueue({ flags: 1 }).ret,
+  FAULT_QUEUE_NO_DESCRIPTOR: (scene) => {
+    const { fd, process } = scene.world
+    while (process.dup(fd) >= 0);
+    return scene.faultQueue().ret
+  },
+  FAULT_QUEUE_LENGTH: (scene) => scene.world.process.read(scene.faultQueue().fd, DATA, 41),
+  FAULT_RESPONSE_CODE: (scene) => scene.respond([0, 2]),
+  FAULT_RESPONSE_COOKIE: (scene) => scene.respond([0, 1]),
   HW_INFO_FLAGS_UNKNOWN: ({ world }) =>
     world.ioctl(IOMMU_GET_HW_INFO, iommu_hw_info, { flags: 2 }).ret,
   HW_INFO_RESERVED_NOT_ZERO: ({ world }) =>
     world.ioctl(IOMMU_GET_HW_INFO, iommu_hw_info, { __reserved: [1, 0, 0] }).ret,
+  INVALIDATE_RESERVED_NOT_ZERO: ({ world }) =>
+    world.ioctl(IOMMU_HWPT_INVALIDATE, iommu_hwpt_invalidate, { __reserved: 1 }).ret,
+  INVALIDATE_ENTRIES_BAD: ({ world }) =>
+    world.ioctl(IOMMU_HWPT_INVALIDATE, iommu_hwpt_invalidate, { entry_num: 1 }).ret,
+  INVALIDATE_OBJECT_WRONG: ({ world, idev }) =>
+    world.ioctl(IOMMU_HWPT_INVALIDATE, iommu_hwpt_invalidate, { hwpt_id: idev.id }).ret,
+  INVALIDATE_UNSUPPORTED: (scene) => {
+    const hwpt_id = scene.nested({})
+    return scene.world.ioctl(IOMMU_HWPT_INVALIDATE, iommu_hwpt_invalidate, { hwpt_id }).ret
+  },
+  DIRTY_FLAGS_UNKNOWN: ({ world }) =>
+    world.ioctl(IOMMU_HWPT_SET_DIRTY_TRACKING, iommu_hwpt_set_dirty_tracking, { flags: 2 }).ret,
+  DIRTY_RESERVED_NOT_ZERO: (scene) => scene.dirty({ __reserved: 1 }),
+  DIRTY_NOT_TRACKED: (scene) => scene.dirty({}),
+  DIRTY_RANGE_WRAPS: (scene) => scene.dirty({ iova: 2n ** 64n - 4096n, length: 8192 }),
+  DIRTY_RANGE_BAD: (scene) => scene.dirty({ page_size: 0 }),
+  VIOMMU_FLAGS_OR_TYPE: ({ world }) => world.ioctl(IOMMU_VIOMMU_ALLOC, iommu_viommu_alloc, {}).ret,
+  VIOMMU_UNSUPPORTED: ({ world, idev }) =>
+    world.ioctl(IOMMU_VIOMMU_ALLOC, iommu_viommu_alloc, { type: 1, dev_id: idev.id }).ret,
+  VEVENTQ_FLAGS_OR_TYPE: ({ world }) =>
+    world.ioctl(IOMMU_VEVENTQ_ALLOC, iommu_veventq_alloc, { veventq_depth: 1 }).ret,
+  VEVENTQ_DEPTH: ({ world }) =>
+    world.ioctl(IOMMU_VEVENTQ_ALLOC, iommu_veventq_alloc, { type: 1 }).ret,
+  HW_QUEUE_FLAGS_OR_TYPE: ({ world }) =>
+    world.ioctl(IOMMU_HW_QUEUE_ALLOC, iommu_hw_queue_alloc, { length: 1 }).ret,
+  HW_QUEUE_EMPTY: ({ world }) =>
+    world.ioctl(IOMMU_HW_QUEUE_ALLOC, iommu_hw_queue_alloc, { type: 1 }).ret,
+  HW_QUEUE_WRAPS: ({ world }) => {
+    const values = { type: 1, nesting_parent_iova: 2n ** 64n - 1n, length: 2 }
+    return world.ioctl(IOMMU_HW_QUEUE_ALLOC, iommu_hw_queue_alloc, values).ret
+  },
   USER_DATA_TYPE: (scene) => scene.nested({ data_type: 2 }),
   USER_DATA_TOO_SHORT: (scene) => scene.nested({ data_len: 3 }),
   USER_DATA_TAIL_NOT_ZERO: (scene) => scene.nested({ data_len: 9 }, [0, 0, 0, 0, 0, 0, 0, 0, 1]),

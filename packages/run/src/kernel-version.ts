@@ -16,7 +16,7 @@ import {
   iommu_hwpt_alloc,
 } from '@iommufd/uapi'
 import type { LiveProcess } from './live-process.js'
-import type { Refuse } from './server.js'
+import type { Refuse } from './served-call.js'
 
 export type KernelVersion = '6.2' | '6.6' | '6.12' | '7.3'
 

@@ -16,7 +16,8 @@ import { close, exitNow, prctl } from './libc.js'
 import { LiveHost } from './live-host.js'
 import type { Announce } from './live-memory.js'
 import type { MemoryObserver } from './live-mm.js'
-import { type CallObserver, type Refuse, Server } from './server.js'
+import type { CallObserver, Refuse } from './served-call.js'
+import { Server } from './server.js'
 
 const PR_SET_DUMPABLE = 4
 /** Signals that are sent to a program by its number, and so to us where it was meant. */

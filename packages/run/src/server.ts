@@ -6,7 +6,7 @@
 // Invariant: calls are served one after another, each to its end. Before a call is served, every file whose last reference
 // was dropped before it has been released. Whatever goes wrong while serving a call is an errno of that call.
 
-import { openSync, readdirSync, readFileSync, writeSync } from 'node:fs'
+import { openSync } from 'node:fs'
 import { File, type FileOperations } from '@iommufd/host'
 import {
   EEXIST,
@@ -19,7 +19,7 @@ import {
 import type { Arch } from './arch.js'
 import { MMAP_FLAGS_MASK, SHARED_ANONYMOUS } from './filter.js'
 import { Injector } from './inject.js'
-import { close, memfdCreate, poll, region, syscall, watch } from './libc.js'
+import { close, poll, region, syscall, watch } from './libc.js'
 import { OUR_MMAP, QUEUE_FDS } from './limits.js'
 import { Listener } from './listener.js'
 import type { LiveHost } from './live-host.js'
@@ -27,7 +27,9 @@ import type { CallContext } from './live-memory.js'
 import type { LiveMm } from './live-mm.js'
 import type { LiveProcess } from './live-process.js'
 import { descriptorOf, pathFilter, resolvePath, withPid } from './paths.js'
+import type { CallObserver, Refuse, ServedCall } from './served-call.js'
 import { deviceStat, type Stats } from './stats.js'
+import { freeFdFrom, ownerOf, readStatus, textFile, tgidOf } from './threads.js'
 import { peekString, peekWords, poke } from './user-copy.js'
 
 const POLLIN = 1
@@ -43,36 +45,7 @@ const O_CLOEXEC = 0o2000000
 const O_NONBLOCK = 0o4000
 const MAP_FIXED = 0x10
 const MAP_ANONYMOUS = 0x20
-const MFD_CLOEXEC = 1
 const PIDFD_THREAD = 0x80
-
-/** Something that a program did and the engine answered. */
-export interface ServedCall {
-  readonly process: LiveProcess
-  readonly call: 'open' | 'ioctl' | 'read' | 'write'
-  readonly ret: number
-  /** the path of an open */
-  readonly path: string
-  readonly fd: number
-  readonly cmd: number
-  readonly argHi: number
-  readonly argLo: number
-  /** a descriptor that the program was given during the call, -1: none */
-  readonly newFd: number
-}
-
-export interface CallObserver {
-  /** The call is about to be served. */
-  before?(call: ServedCall): void
-  after?(call: ServedCall): void
-  /** The file whose program's end has this inode has lost its last reference, and is about to be released. */
-  released?(inode: number): void
-  /** A process is about to change what is mapped at [address, address + length). */
-  remapped?(mm: LiveMm, address: number, length: number): void
-}
-
-/** Refuses an ioctl before the engine sees it, with -errno; 0 lets it pass. */
-export type Refuse = (process: LiveProcess, cmd: number, argHi: number, argLo: number) => number
 
 export interface ServerOptions {
   readonly host: LiveHost
@@ -513,34 +486,4 @@ export class Server {
     process?.forgetUser()
     listener.goOn()
   }
-}
-
-/** A file in memory with this text: our descriptor, or -errno. */
-function textFile(text: string): number {
-  const fd = memfdCreate('iommufd-text', MFD_CLOEXEC)
-  if (fd >= 0) writeSync(fd, text, 0)
-  return fd
-}
-
-/** The lowest descriptor from `first` on that a thread's process does not use. */
-function freeFdFrom(tid: number, first: number): number {
-  const used = new Set(readdirSync(`/proc/${tid}/fd`).map(Number))
-  let fd = first
-  while (used.has(fd)) fd++
-  return fd
-}
-
-function readStatus(tid: number): string {
-  return readFileSync(`/proc/${tid}/status`, 'latin1')
-}
-
-function tgidOf(tid: number): number {
-  return Number(/^Tgid:\s+(\d+)/m.exec(readStatus(tid))?.[1] ?? tid)
-}
-
-function ownerOf(tid: number): { uid: number; gid: number } {
-  const status = readStatus(tid)
-  const field = (name: string): number =>
-    Number(new RegExp(`^${name}:\\s+\\d+\\s+(\\d+)`, 'm').exec(status)?.[1] ?? 0)
-  return { uid: field('Uid'), gid: field('Gid') }
 }

@@ -26,6 +26,7 @@ import {
   IOMMU_TEST_OP_ADD_RESERVED,
   IOMMU_TEST_OP_CREATE_ACCESS,
   IOMMU_TEST_OP_DESTROY_ACCESS_PAGES,
+  IOMMU_TEST_OP_DIRTY,
   IOMMU_TEST_OP_MD_CHECK_MAP,
   IOMMU_TEST_OP_MD_CHECK_REFS,
   IOMMU_TEST_OP_MOCK_DOMAIN_FLAGS,
@@ -210,6 +211,21 @@ const provoked: Record<Name, (scene: Scene) => void> = {
     const { stdev } = scene.device()
     scene.op(IOMMU_TEST_OP_PASID_CHECK_HWPT, { id: stdev })
   },
+  DIRTY_RANGE_UNUSABLE: (scene) => scene.op(IOMMU_TEST_OP_DIRTY, { id: scene.device().hwpt }),
+  DIRTY_NOT_RECORDED: (scene) =>
+    scene.op(IOMMU_TEST_OP_DIRTY, {
+      id: scene.device().hwpt,
+      dirty_length: PAGE,
+      dirty_page_size: PAGE,
+      dirty_uptr: BUFFER,
+    }),
+  DIRTY_RANGE_TOO_LONG: (scene) =>
+    scene.op(IOMMU_TEST_OP_DIRTY, {
+      id: scene.device().hwpt,
+      dirty_length: 2n ** 62n,
+      dirty_page_size: PAGE,
+      dirty_uptr: BUFFER,
+    }),
   MAP_MISALIGNED: (scene) =>
     scene.op(IOMMU_TEST_OP_MD_CHECK_MAP, { id: scene.device().hwpt, check_map_iova: START + 1 }),
   MAP_DIFFERS: (scene) =>

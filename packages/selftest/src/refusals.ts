@@ -238,6 +238,34 @@ export const PASID_HWPT_DIFFERS: RefusalSite = {
   remedy: 'a normal answer: not this table',
 }
 
+export const DIRTY_RANGE_UNUSABLE: RefusalSite = {
+  id: 'DIRTY_RANGE_UNUSABLE',
+  errno: EINVAL,
+  spec: 'section 10',
+  operands: { iova: 'u64', length: 'u64', pageSize: 'u64' },
+  sentence:
+    '{length} bytes from IOVA {iova} are no whole pages of {pageSize} bytes, or there is no bitmap',
+  remedy: 'give a bitmap, and multiples of page_size that are not 0',
+}
+
+export const DIRTY_NOT_RECORDED: RefusalSite = {
+  id: 'DIRTY_NOT_RECORDED',
+  errno: EINVAL,
+  spec: 'section 10',
+  operands: { hwpt: 'u32' },
+  sentence: 'hwpt {hwpt} does not record now which pages are written',
+  remedy: 'begin with IOMMU_HWPT_SET_DIRTY_TRACKING',
+}
+
+export const DIRTY_RANGE_TOO_LONG: RefusalSite = {
+  id: 'DIRTY_RANGE_TOO_LONG',
+  errno: EOVERFLOW,
+  spec: 'section 10',
+  operands: {},
+  sentence: 'the range has more pages than one bitmap can hold',
+  remedy: 'use a shorter range or larger pages',
+}
+
 export const MAP_MISALIGNED: RefusalSite = {
   id: 'MAP_MISALIGNED',
   errno: EINVAL,

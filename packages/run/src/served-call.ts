@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What observers are told of a call, and how one may be refused before the engine sees it.
+
+import type { LiveMm } from './live-mm.js'
+import type { LiveProcess } from './live-process.js'
+
+/** Something that a program did and the engine answered. */
+export interface ServedCall {
+  readonly process: LiveProcess
+  readonly call: 'open' | 'ioctl' | 'read' | 'write'
+  readonly ret: number
+  /** the path of an open */
+  readonly path: string
+  readonly fd: number
+  readonly cmd: number
+  readonly argHi: number
+  readonly argLo: number
+  /** a descriptor that the program was given during the call, -1: none */
+  readonly newFd: number
+}
+
+export interface CallObserver {
+  /** The call is about to be served. */
+  before?(call: ServedCall): void
+  after?(call: ServedCall): void
+  /** The file whose program's end has this inode has lost its last reference, and is about to be released. */
+  released?(inode: number): void
+  /** A process is about to change what is mapped at [address, address + length). */
+  remapped?(mm: LiveMm, address: number, length: number): void
+}
+
+/** Refuses an ioctl before the engine sees it, with -errno; 0 lets it pass. */
+export type Refuse = (process: LiveProcess, cmd: number, argHi: number, argLo: number) => number
