@@ -40,7 +40,7 @@ class Scene {
     this.hwpt = ioctl(this.booted, IOMMU_HWPT_ALLOC, iommu_hwpt_alloc, alloc).out.out_hwpt_id
     // One by one, so that no two of them become one large page.
     for (let at = 0; at < PAGES * PAGE; at += PAGE) {
-      map(this.booted, 1, { iova: START + at, user_va: BUFFER + at, length: PAGE })
+      map(this.booted, 1, { iova: START + at, va: BUFFER + at, length: PAGE })
     }
     if (enable) expect(this.track(IOMMU_HWPT_DIRTY_TRACKING_ENABLE)).toBe(0)
   }
