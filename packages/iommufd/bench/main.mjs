@@ -6,7 +6,6 @@ import { cpus } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { build } from 'esbuild'
-import { runRows } from '../../run/bench/rows.mjs'
 import { dma, mapUnmapWithDomain, storedFrameBytes } from './devices.mjs'
 import { accessRw, bytesPerArea, bytesPerPinnedPage, iovaRanges, mapUnmap } from './engine.mjs'
 import { Anchor, compare, garbage, pin, time } from './measure.mjs'
@@ -299,6 +298,7 @@ await treeRows()
 await pageTableRows()
 await callRows()
 await containerRows()
+const { runRows } = await import(here('../../run/bench/rows.mjs'))
 for (const row of await runRows(here('../bin/iommufd.js'), rounds, wanted)) report(row)
 memoryRows()
 if (options.json) {
