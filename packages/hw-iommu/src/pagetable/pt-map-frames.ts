@@ -138,13 +138,15 @@ function mapAlone(
   const end = (table + 1) * TABLE_WORDS
   let word = table * TABLE_WORDS + t.indexIn(0, hi, lo) * 2
   let done = 0
+  let rc = 0
   let frame = frames[at] as number
   while (done < n && word < end) {
     const next = done + 1 < n ? (frames[at + done + 1] as number) : -1
     if (largePages && next === frame + 1) break
-    if (frame >= unreachable) return -ERANGE
     const wordEnd = word + wordsOfFrame
-    if (!isFree(words, word, wordEnd, presentLo)) return -EADDRINUSE
+    if (frame >= unreachable) rc = -ERANGE
+    else if (!isFree(words, word, wordEnd, presentLo)) rc = -EADDRINUSE
+    if (rc < 0) break
     const wordLo = (frame << shift) | attributesLo
     const wordHi = (frame >>> (32 - shift)) | attributesHi
     do {
@@ -154,7 +156,7 @@ function mapAlone(
     } while (word < wordEnd)
     frame = next
     done++
-    t.doneLo += FRAME_BYTES
   }
-  return done
+  t.doneLo += done * FRAME_BYTES
+  return rc < 0 ? rc : done
 }
