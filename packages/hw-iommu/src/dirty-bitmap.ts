@@ -3,7 +3,8 @@
  * A bitmap in user memory, one bit a page of IOVAs (SPEC L4).
  *
  * Invariant: bits are only ever set; what the program has in the bitmap besides stays. Memory is
- * read and written in windows, so that a bitmap of any size costs the same.
+ * read and written in windows, so that a bitmap of any size costs the same. What a bitmap that
+ * cannot be written answers is in no recording; here it is -EFAULT, and what was to be told is lost.
  */
 import type { Ucmd } from '@iommufd/core'
 import { sumHi } from '@iommufd/core'
@@ -42,14 +43,15 @@ export class DirtyBitmap {
   flush(): number {
     if (this.#window >= 0 && this.#last >= this.#first && this.error === 0) {
       const length = this.#last - this.#first + 1
-      const { mm } = this.#ucmd.task
+      const { ctx, task } = this.#ucmd
+      const [hi, lo] = [this.#addressHi(), this.#addressLo()]
       const old = new Uint8Array(length)
-      this.error = mm.copyFromUser(this.#addressHi(), this.#addressLo(), old, 0, length)
+      this.error = ctx.engine.copyFromUser(task, hi, lo, old, 0, length)
       for (let i = 0; i < length; i++) {
         old[i] = (old[i] as number) | (this.#bytes[this.#first + i] as number)
       }
       if (this.error === 0) {
-        this.error = mm.copyToUser(this.#addressHi(), this.#addressLo(), old, 0, length)
+        this.error = ctx.engine.copyToUser(task, hi, lo, old, 0, length)
       }
     }
     this.#window = -1

@@ -113,4 +113,5 @@ test('L4: a bitmap that cannot be written', () => {
   const scene = new Scene()
   scene.write(0b1)
   expect(scene.read(0, 0, HOLE).ret).toBe(-14)
+  expect(scene.booted.engine.refusals.last?.errno).toBe(14)
 })

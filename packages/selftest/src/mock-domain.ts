@@ -30,7 +30,7 @@ export class MockDomain extends PageTableDomain {
 
   /** `isHuge`: MOCK_IOMMUPT_HUGE, whole pages of memory in all that the table can translate. */
   constructor(engine: Iommufd, owner: IommuOps, isHuge: boolean, tracksDirty: boolean) {
-    super(owner, makeTable(isHuge), isHuge ? FULL_APERTURE : MOCK_APERTURE, tracksDirty)
+    super(owner, makeTable(engine, isHuge), isHuge ? FULL_APERTURE : MOCK_APERTURE, tracksDirty)
     this.#engine = engine
   }
 
@@ -62,9 +62,9 @@ export class MockDomain extends PageTableDomain {
   }
 }
 
-function makeTable(isHuge: boolean): PageTable {
+function makeTable(engine: Iommufd, isHuge: boolean): PageTable {
   const config = { features: [], maxVaszLg2: 56, maxOaszLg2: 51, topLevel: 2 }
-  const table = createPageTable(pageTableFormats.amdv1_mock, config)
+  const table = createPageTable(pageTableFormats.amdv1_mock, config, () => engine.allocate())
   if (typeof table === 'number') throw new Error('the mock has a page table that cannot be made')
   if (isHuge) table.narrowPageSizes(BigInt(PAGE_SIZE | MOCK_HUGE_PAGE_SIZE))
   return table
