@@ -5,7 +5,7 @@
 import { HWPT } from '@iommufd/hw-iommu'
 import { IOMMU_TEST_OP_MOCK_DOMAIN, MOCK_APERTURE_START } from '@iommufd/uapi'
 import { expect, test } from 'vitest'
-import { allocIoas, BUFFER, boot, map, PAGE, testOp } from '../test/harness.js'
+import { allocIoas, BUFFER, boot, map, PAGE, testOp, unmap } from '../test/harness.js'
 import { MockDomain } from './mock-domain.js'
 
 /** The last page below a table's end and the first behind it, so two tables of the lowest level. */
@@ -25,8 +25,14 @@ test('each allocation of a map fails in turn, those of page tables too: nothing 
     faults.arm(failures + 1)
     answer = map(booted, 1, { iova: ACROSS, va: BUFFER, length: 2 * PAGE })
     if (!faults.fired) break
+    faults.disarm()
     failures++
     expect(answer).not.toBe('0')
+    // C6: where only the answer could not be written, the mapping stays.
+    if (domain.table.walk(0, ACROSS)) {
+      expect(answer).toMatch(/^EFAULT/)
+      expect(unmap(booted, 1, ACROSS, 2 * PAGE)).toBe('0')
+    }
     expect(domain.table.walk(0, ACROSS)).toBe(false)
     expect(domain.table.walk(0, ACROSS + PAGE)).toBe(false)
     expect(booted.machine.pinnedFrames).toBe(0)
