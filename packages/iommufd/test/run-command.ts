@@ -57,11 +57,13 @@ export class RunCommand {
       },
       outfile: command.#program,
     })
-    await build({
-      ...common,
-      entryPoints: [join(runPackage, 'src/launch.ts')],
-      outfile: join(command.folder, 'launch.js'),
-    })
+    for (const name of ['keeper', 'launch']) {
+      await build({
+        ...common,
+        entryPoints: [join(runPackage, `src/${name}.ts`)],
+        outfile: join(command.folder, `${name}.js`),
+      })
+    }
     writeFileSync(join(command.folder, 'package.json'), '{"type":"module"}')
     return command
   }

@@ -36,6 +36,7 @@ interface SyscallNumbers {
   readonly seccomp: number
   readonly pidfdOpen: number
   readonly pidfdGetfd: number
+  readonly pidfdSendSignal: number
   readonly ioUringSetup: number
   readonly ioUringEnter: number
   readonly ioUringRegister: number
@@ -108,6 +109,7 @@ const X64: Arch = {
     seccomp: 317,
     pidfdOpen: 434,
     pidfdGetfd: 438,
+    pidfdSendSignal: 424,
     ioUringSetup: 425,
     ioUringEnter: 426,
     ioUringRegister: 427,

@@ -3,8 +3,8 @@
 // Programs that were started apart share one server: a second launch hands its listener to the first one's process, over a
 // socket whose name is no file and so leaves nothing behind.
 //
-// Invariant: only the same user, or root, may join. The connection lives as long as the joined filter is served: its end
-// tells the joining side that all of its programs are gone, or that the server is.
+// Invariant: only the same user, or root, may join. The connection lives as long as the joined filter is served: a last word
+// tells the joining side that all of its programs are gone, an end without it that the server is.
 
 import { type Message, receiveMessage, sendMessage } from './handover.js'
 import { accept4, bind, close, connect, getsockopt, listen, region, socket, watch } from './libc.js'
@@ -85,7 +85,10 @@ export class Reception {
       close(connection)
       return
     }
-    this.#join(message.fd, () => close(connection))
+    this.#join(message.fd, () => {
+      sendMessage(connection, 'gone')
+      close(connection)
+    })
     sendMessage(connection, 'served')
   }
 }
@@ -102,13 +105,14 @@ export function joinServer(pid: number, listener: number): number {
   return answer
 }
 
-/** Resolves when the server has no program of this connection left. */
-export function leftServer(connection: number): Promise<void> {
+/** Resolves when the server has no program of this connection left: true; or false, when the server itself has ended. */
+export function leftServer(connection: number): Promise<boolean> {
   return new Promise((resolve) => {
     const stop = watch(connection, () => {
       stop()
+      const isGone = typeof receiveMessage(connection) !== 'number'
       close(connection)
-      resolve()
+      resolve(isGone)
     })
   })
 }

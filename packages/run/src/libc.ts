@@ -84,6 +84,7 @@ export const prlimit: Native = checked('prlimit', ['int', 'int', ADDR, ADDR], 'i
 export const prctl: Native = checked('prctl', ['int', 'ulong', 'ulong', 'ulong', 'ulong'], 'int')
 export const ptrace: Native = checked('ptrace', ['int64', 'int64', ADDR, ADDR])
 export const waitpid: Native = checked('waitpid', ['int', ADDR, 'int'], 'int')
+export const waitid: Native = checked('waitid', ['int', 'int', ADDR, 'int'], 'int')
 export const mmap: Native = checked('mmap', [ADDR, 'uint64', 'int', 'int', 'int', 'int64'])
 export const munmap: Native = checked('munmap', [ADDR, 'uint64'], 'int')
 export const pipe2: Native = checked('pipe2', [ADDR, 'int'], 'int')

@@ -6,6 +6,7 @@
 import { type SpawnSyncOptions, type StdioOptions, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, describe, expect, test } from 'vitest'
 import { type Bundle, bundle } from '../test/bundle.js'
 
@@ -142,18 +143,63 @@ describe.skipIf(why !== '')(`a program under run${why}`, () => {
     expect([code, text]).toEqual([3, 'up\nterm 6\n'])
   })
 
-  test.skipIf(!hasPython)('ends with the server, even when that is killed', async () => {
-    const child = spawn(process.execPath, [
-      counter.program,
-      'quiet',
-      ...python('print(os.getpid(), flush=True)\nwhile True: count(1)'),
-    ])
-    const [data] = await once(child.stdout, 'data')
-    const pid = Number(data)
-    child.kill('SIGKILL')
+  // The program, a process that it forks, one in a session of its own, and one whose parent has ended.
+  const family = [
+    'def tell(n): os.write(1, ("%d\\n" % n).encode())',
+    'def stay():',
+    '  tell(os.getpid())',
+    '  while True: count(1); time.sleep(0.01)',
+    'if os.fork() == 0: stay()',
+    'if os.fork() == 0: os.setsid(); stay()',
+    'if os.fork() == 0: os._exit(0) if os.fork() else stay()',
+    'signal.signal(signal.SIGTERM, signal.SIG_IGN); stay()',
+  ]
+
+  async function startFamily() {
+    const child = spawn(process.execPath, [counter.program, 'quiet', ...python(family.join('\n'))])
+    let text = ''
+    child.stdout.on('data', (data) => {
+      text += data
+    })
+    while (text.split('\n').length < 5) await once(child.stdout, 'data')
+    const keeper = childrenOf(child.pid as number)[0] as number
+    const program = childrenOf(keeper)[0] as number
+    const pids = [child.pid as number, keeper, ...text.trim().split('\n').map(Number)]
+    expect(pids.filter(isAlive)).toEqual(pids)
+    return { child, keeper, program, pids }
+  }
+
+  test.skipIf(!hasPython).each(['server', 'keeper'] as const)(
+    'all processes of a program end when the %s is killed',
+    async (whom) => {
+      const { child, keeper, pids } = await startFamily()
+      kill({ server: child.pid as number, keeper }[whom])
+      const [code, signal] = await once(child, 'close')
+      for (let i = 0; i < 100 && pids.some(isAlive); i++) await sleep(20)
+      expect([code, signal, pids.filter(isAlive)]).toEqual([null, 'SIGKILL', []])
+    },
+  )
+
+  test.skipIf(!hasPython)('a run ends with the last process, as the program has', async () => {
+    const { child, keeper, program, pids } = await startFamily()
+    kill(program)
+    await sleep(100)
+    const left = pids.slice(2).filter((pid) => pid !== program)
+    expect([isAlive(program), left.filter(isAlive)]).toEqual([false, left])
+    for (const pid of left) kill(pid)
+    expect(await once(child, 'close')).toEqual([null, 'SIGKILL'])
+    expect([keeper, ...left].filter((pid) => existsSync(`/proc/${pid}`))).toEqual([])
+  })
+
+  test.skipIf(!hasPython)('an adopted process that has ended is buried', async () => {
+    const { child, keeper, program, pids } = await startFamily()
+    const orphan = childrenOf(keeper).find((pid) => pid !== program) as number
+    expect(pids).toContain(orphan)
+    kill(orphan)
+    for (let i = 0; i < 100 && existsSync(`/proc/${orphan}`); i++) await sleep(20)
+    expect(existsSync(`/proc/${orphan}`)).toBe(false)
+    kill(child.pid as number)
     await once(child, 'close')
-    for (let i = 0; i < 100 && isAlive(pid); i++) await new Promise((r) => setTimeout(r, 20))
-    expect(isAlive(pid)).toBe(false)
   })
 
   test('the example of the README runs', () => {
@@ -161,6 +207,18 @@ describe.skipIf(why !== '')(`a program under run${why}`, () => {
     expect([status, stderr]).toEqual([0, ''])
   })
 })
+
+function kill(pid: number): void {
+  process.kill(pid, 'SIGKILL')
+}
+
+/** Processes that `pid` has made and that still run. */
+function childrenOf(pid: number): number[] {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1')
+    .split(' ')
+    .filter((text) => text !== '')
+    .map(Number)
+}
 
 /** A process that waits to be buried is not alive. */
 function isAlive(pid: number): boolean {

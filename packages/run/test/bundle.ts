@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A program with run() in it as a process of its own, from the sources: run() takes the signals and the event loop of its
-// process, and its launcher has to be a file. For Node only.
+// process, and its launcher and keeper have to be files. For Node only.
 
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -15,7 +15,7 @@ export interface Bundle {
   remove(): void
 }
 
-/** Bundles a file of test/ and the launcher into a folder from where koffi is found. */
+/** Bundles a file of test/ with launcher and keeper into a folder from where koffi is found. */
 export async function bundle(entry: string): Promise<Bundle> {
   const cache = join(packageFolder, 'node_modules/.cache')
   mkdirSync(cache, { recursive: true })
@@ -32,6 +32,7 @@ export async function bundle(entry: string): Promise<Bundle> {
       logLevel: 'error',
     })
   await make(`test/${entry}`, 'program.mjs')
+  await make('src/keeper.ts', 'keeper.js')
   await make('src/launch.ts', 'launch.js')
   writeFileSync(join(folder, 'package.json'), '{"type":"module"}')
   return {

@@ -5,7 +5,8 @@ import { setImmediate } from 'node:timers/promises'
 import type { Command } from 'commander'
 import { compareTrace } from '../compat/compare.js'
 import { CompatReport } from './compat-report.js'
-import { findRecordings, InputError, loadTrace } from './files.js'
+import { findRecordings, loadTrace } from './files.js'
+import { InputError } from './input-error.js'
 import { colorsFor, showProgress } from './terminal.js'
 
 interface CompatCommandOptions {

@@ -5,7 +5,7 @@
 import { type DifferenceRow, type1Differences } from '@iommufd/vfio-compat/differences'
 import Table from 'cli-table3'
 import type { CompatDifference, CompatResult } from '../compat/compare.js'
-import { InputError } from './files.js'
+import { InputError } from './input-error.js'
 import { borderless } from './report.js'
 import type { Colors } from './terminal.js'
 

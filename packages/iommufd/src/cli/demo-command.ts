@@ -31,6 +31,7 @@ import {
   type StructValue,
   writeStruct,
 } from '@iommufd/uapi'
+import type { Command } from 'commander'
 import { attachIommufd } from '../engine.js'
 import { formatReturn } from '../replay/format.js'
 import { type Colors, colorsFor } from './terminal.js'
@@ -41,8 +42,16 @@ const WORKSPACE = 0x20000
 const IOVA = 0x100000n
 const READ_WRITE = IOMMU_IOAS_MAP_READABLE | IOMMU_IOAS_MAP_WRITEABLE
 
+/** Adds the command to the program. */
+export function addDemoCommand(program: Command, done: (exitCode: number) => void): void {
+  program
+    .command('demo')
+    .description('show a map, an access from inside the kernel and a refusal, call by call')
+    .action(() => done(demoCommand()))
+}
+
 /** Runs the command; its exit code. */
-export function demoCommand(): number {
+function demoCommand(): number {
   const demo = new Demo(colorsFor(process.stdout, process.env))
   demo.tell('a process opens /dev/iommu and makes an I/O address space')
   const { out_ioas_id: ioas_id } = demo.ioctl(IOMMU_IOAS_ALLOC, iommu_ioas_alloc, {})

@@ -14,7 +14,8 @@ import {
   setupProblem,
 } from '../estimate/setup.js'
 import { peaksText, setupText } from './estimate-text.js'
-import { InputError, loadTrace } from './files.js'
+import { loadTrace } from './files.js'
+import { InputError } from './input-error.js'
 
 const TOO_LOW = 1
 

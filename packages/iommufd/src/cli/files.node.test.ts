@@ -6,7 +6,8 @@ import fc from 'fast-check'
 import { afterAll, expect, test, vi } from 'vitest'
 import { folderWith, traces } from '../../test/command.js'
 import { mapArgPage, recording } from '../../test/lines.js'
-import { findRecordings, InputError, loadRecording, loadTrace } from './files.js'
+import { findRecordings, loadRecording, loadTrace } from './files.js'
+import { InputError } from './input-error.js'
 
 // hundreds of runs: a busy machine needs its time
 vi.setConfig({ testTimeout: 60_000 })

@@ -10,21 +10,7 @@ import { type Recording, readRecording } from '../recording.js'
 import { TraceError } from '../trace/error.js'
 import { readTrace } from '../trace/reader.js'
 import type { Trace } from '../trace/trace.js'
-
-/** An input that cannot be used: `FILE: problem`, or `FILE:LINE: problem` where there is a line. */
-export class InputError extends Error {
-  override readonly name = 'InputError'
-  readonly file: string
-  readonly line: number | undefined
-  readonly problem: string
-
-  constructor(file: string, line: number | undefined, problem: string) {
-    super(line === undefined ? `${file}: ${problem}` : `${file}:${line}: ${problem}`)
-    this.file = file
-    this.line = line
-    this.problem = problem
-  }
-}
+import { InputError } from './input-error.js'
 
 const RECORDING = /\.jsonl(\.gz)?$/
 const TEXT_MAX_BYTES = 2 ** 31 - 1

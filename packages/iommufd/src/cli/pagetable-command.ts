@@ -5,16 +5,18 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import type { TableMemory } from '@iommufd/hw-iommu/table-reader'
 import { translate } from '@iommufd/hw-iommu/table-reader'
+import { ArgumentProblem } from '../pagetable/argument-problem.js'
 import { type BuiltTable, buildTable } from '../pagetable/build.js'
 import { type Reading, readSeries } from '../pagetable/entries.js'
 import { configOf, type GeometryOptions } from '../pagetable/geometry.js'
 import { memoryOf } from '../pagetable/memory.js'
-import { ArgumentProblem, type MapRange, parseRange } from '../pagetable/range.js'
+import { type MapRange, parseRange } from '../pagetable/range.js'
 import { isFlawed, type MadeView, viewJson, viewText } from '../pagetable/view.js'
 import { whyThisSize } from '../pagetable/why.js'
 import { formatReturn } from '../replay/format.js'
 import { showValue } from '../trace/error.js'
-import { attempt, InputError } from './files.js'
+import { attempt } from './files.js'
+import { InputError } from './input-error.js'
 
 const FLAWED = 1
 /** 256 MiB: 128 GiB of pages of 4 KiB. */

@@ -2,8 +2,9 @@
 // The arguments and options of `iommufd pagetable`.
 
 import { type Command, InvalidArgumentError, Option } from 'commander'
+import { ArgumentProblem } from '../pagetable/argument-problem.js'
 import { formatNames } from '../pagetable/geometry.js'
-import { ArgumentProblem, parseNumber } from '../pagetable/range.js'
+import { parseNumber } from '../pagetable/range.js'
 import { type PageTableCommandOptions, pageTableCommand } from './pagetable-command.js'
 
 /** Adds the command to the program. */

@@ -4,7 +4,8 @@
 
 import { setImmediate } from 'node:timers/promises'
 import { replayRecording } from '../recording.js'
-import { findRecordings, InputError, loadRecording } from './files.js'
+import { findRecordings, loadRecording } from './files.js'
+import { InputError } from './input-error.js'
 import { ReplayReport } from './report.js'
 import { colorsFor, type Progress, showProgress } from './terminal.js'
 

@@ -3,7 +3,7 @@
 
 import Table from 'cli-table3'
 import type { Divergence, ReplayResult } from '../replay/replay.js'
-import type { InputError } from './files.js'
+import type { InputError } from './input-error.js'
 import type { Colors } from './terminal.js'
 
 interface Count {

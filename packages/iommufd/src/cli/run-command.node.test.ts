@@ -4,7 +4,7 @@
 // permitted; programs in C are skipped where there is no compiler.
 
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { RunCommand } from '../../test/run-command.js'
@@ -21,6 +21,8 @@ const descriptors = isPermitted ? command.compile('descriptors') : undefined
 const storm = isPermitted ? command.compile('storm') : undefined
 const noCompiler = pins === undefined ? ' (skipped: there is no C compiler)' : ''
 const isRoot = process.getuid?.() === 0
+/** Tells its number, as a process that its parent does not wait for. */
+const SLEEPS = 'sh -c "echo \\$\\$; exec sleep 60" & wait'
 const OK = { status: 0, stderr: '' }
 
 /** Runs a program that serves itself of IOMMU_TEST_CMD. */
@@ -79,6 +81,24 @@ describe.skipIf(why !== '')(`iommufd run${why}`, () => {
       const alone = command.run(['run', '--attach', `${process.pid}`, '--', 'true'])
       expect(alone.status).toBe(125)
       expect(alone.stderr).toContain('is no iommufd run of this user that can be joined')
+    })
+
+    test('--attach: a program ends with the run that serves it', async () => {
+      const apart = command.compile('apart') ?? ''
+      const name = `iommufd-test-end-${process.pid}`
+      const first = command.start(['run', '--', apart, 'take', name])
+      await once(first.stdout, 'data')
+      const second = command.start(['run', '--attach', `${first.pid}`, '--', 'sh', '-c', SLEEPS])
+      let told = ''
+      second.stderr.on('data', (data) => {
+        told += data
+      })
+      const [pid] = await once(second.stdout, 'data')
+      first.kill('SIGKILL')
+      const [code] = await once(second, 'close')
+      expect(code).toBe(125)
+      expect(told).toContain(`process ${first.pid}, which served the program, has ended\n`)
+      expect(existsSync(`/proc/${Number(pid)}`)).toBe(false)
     })
 
     test('--verbose says how each range is kept', () => {

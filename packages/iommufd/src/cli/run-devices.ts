@@ -7,10 +7,7 @@ import { Iommu } from '@iommufd/hw-iommu'
 import { PhysicalVfioDevice, Vfio } from '@iommufd/vfio-compat/group'
 import { PlainDevice, PlainDriver } from '../compat/plain-iommu.js'
 
-/** The PCI addresses that there are on one bus. */
-export const MOST_DEVICES = 32
-
-/** Puts `count` devices on the machine. */
+/** Puts `count` devices, at most the 32 of one bus, on the machine. */
 export function addDevices(engine: Iommufd, machine: DeviceHost, count: number): void {
   const vfio = new Vfio(engine, machine)
   const iommu = new Iommu(engine)

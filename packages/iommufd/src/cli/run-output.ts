@@ -3,7 +3,7 @@
 // streams are not used, because they would change how the program finds its standard streams.
 
 import { closeSync, openSync, writeSync } from 'node:fs'
-import { InputError } from './files.js'
+import { InputError } from './input-error.js'
 
 const PIECE = 1 << 16
 const STDERR = 2

@@ -46,11 +46,3 @@ export function showProgress(total: number, stderr: NodeJS.WriteStream): Progres
     stop: () => bar.stop(),
   }
 }
-
-/** A reader that has seen enough (`| head`) is no error: end quietly. */
-export function endQuietlyOnClosedPipe(stdout: NodeJS.WriteStream): void {
-  stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit()
-    throw error
-  })
-}

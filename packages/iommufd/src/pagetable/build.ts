@@ -9,7 +9,8 @@ import {
 } from '@iommufd/hw-iommu/pagetable'
 import type { TableFormatName } from '@iommufd/hw-iommu/table-reader'
 import { ENOMEM } from '@iommufd/uapi'
-import { ArgumentProblem, formatRange, type MapRange } from './range.js'
+import { ArgumentProblem } from './argument-problem.js'
+import { formatRange, type MapRange } from './range.js'
 import { formatBytes } from './why.js'
 
 /** One range and what became of it. */

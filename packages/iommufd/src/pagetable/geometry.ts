@@ -3,7 +3,7 @@
 
 import type { PageTableConfig, PtFeature } from '@iommufd/hw-iommu/pagetable'
 import type { TableFormatName } from '@iommufd/hw-iommu/table-reader'
-import { ArgumentProblem } from './range.js'
+import { ArgumentProblem } from './argument-problem.js'
 
 /** What people say; everything may be left out but the format. */
 export interface GeometryOptions {

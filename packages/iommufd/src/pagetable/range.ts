@@ -2,6 +2,7 @@
 // `IOVA:PADDR:LENGTH[:PROT]`: what people write to say what is to be mapped.
 
 import { PT_CACHE, PT_MMIO, PT_NOEXEC, PT_READ, PT_WRITE } from '@iommufd/hw-iommu/pagetable'
+import { ArgumentProblem } from './argument-problem.js'
 
 export interface MapRange {
   readonly iova: bigint
@@ -10,11 +11,6 @@ export interface MapRange {
   readonly length: bigint
   /** PT_* */
   readonly prot: number
-}
-
-/** An argument that cannot be understood; the message says why and what would be. */
-export class ArgumentProblem extends Error {
-  override readonly name = 'ArgumentProblem'
 }
 
 const U64_END = 1n << 64n

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How a program ended, and ending in the same manner.
+//
+// Invariant: whoever waits for us cannot tell our end from the program's: same code, same signal, terminal as it was left.
+
+import type { ChildProcess } from 'node:child_process'
+import { exitNow, prctl } from './libc.js'
+
+const PR_SET_DUMPABLE = 4
+
+/** How the program ended: by an exit code, or by a signal. */
+export interface ExitStatus {
+  readonly code: number
+  /** its name, such as SIGSEGV */
+  readonly signal: string | undefined
+}
+
+/** Resolves when a child has ended; rejects when it could not be started. */
+export function exitOf(child: ChildProcess): Promise<ExitStatus> {
+  return new Promise((resolve, reject) => {
+    child.once('error', reject)
+    child.once('exit', (code, signal) => resolve({ code: code ?? 0, signal: signal ?? undefined }))
+  })
+}
+
+/**
+ * Ends this process as the program ended: by the same signal, without a core dump of ours, or with its exit code, which is
+ * returned. Node's own end would set the terminal back to what it was at the start.
+ */
+export function exitAs({ code, signal }: ExitStatus): number {
+  if (signal !== undefined) {
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+    process.removeAllListeners(signal)
+    process.kill(process.pid, signal as NodeJS.Signals)
+  }
+  return exitNow(code)
+}
