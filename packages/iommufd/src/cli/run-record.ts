@@ -107,10 +107,9 @@ export class Recorder implements CallObserver, MemoryObserver {
     this.#endings()
     this.#credentials(process, served.process)
     const isOpen = served.call === 'open'
-    // An open fails by its flags, which the format does not have.
-    if (isOpen && served.ret < 0) return
     const fd = isOpen ? -1 : process.fds.get(served.process.inodeOf(served.fd))
-    if (fd === undefined) {
+    // An open fails by its flags, which the format does not have.
+    if (fd === undefined || (isOpen && served.ret < 0)) {
       this.skipped++
       return
     }
