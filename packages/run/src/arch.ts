@@ -18,6 +18,7 @@ interface SyscallNumbers {
   readonly access: number
   readonly faccessat: number
   readonly faccessat2: number
+  readonly getdents64: number
   readonly ioctl: number
   readonly mmap: number
   readonly munmap: number
@@ -91,6 +92,7 @@ const X64: Arch = {
     access: 21,
     faccessat: 269,
     faccessat2: 439,
+    getdents64: 217,
     ioctl: 16,
     mmap: 9,
     munmap: 11,

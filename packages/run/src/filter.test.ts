@@ -8,7 +8,7 @@ import { makeFilter } from './filter.js'
 
 const arch = archOf('x64') as Arch
 const { nr } = arch
-const code = makeFilter(arch, { queueFds: 512, trackMappings: false })
+const code = makeFilter(arch, { trappedFds: 512, trackMappings: false })
 
 const ALLOW = 0x7fff0000
 const NOTIFY = 0x7fc00000
@@ -57,7 +57,7 @@ describe('the filter', () => {
   })
 
   test('follows all mappings when asked', () => {
-    const tracking = makeFilter(arch, { queueFds: 512, trackMappings: true })
+    const tracking = makeFilter(arch, { trappedFds: 512, trackMappings: true })
     expect(decide(tracking, nr.munmap, [])).toBe(NOTIFY)
     expect(decide(tracking, nr.mmap, [0, 4096, 3, 0x22])).toBe(NOTIFY)
     expect(decide(code, nr.munmap, [])).toBe(ALLOW)

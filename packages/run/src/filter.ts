@@ -32,7 +32,7 @@ export const SHARED_ANONYMOUS = 0x21
 
 export interface FilterOptions {
   /** Descriptors from this number on have their read and write trapped. */
-  readonly queueFds: number
+  readonly trappedFds: number
   /** Ask for every change of a mapping, which a recording has to know of. */
   readonly trackMappings: boolean
 }
@@ -53,7 +53,7 @@ type Line = Instruction | Label
 export function makeFilter({ audit, nr }: Arch, options: FilterOptions): Uint8Array<ArrayBuffer> {
   const watched = [
     ...[nr.open, nr.openat, nr.openat2, nr.stat, nr.lstat, nr.fstat, nr.newfstatat, nr.statx],
-    ...[nr.access, nr.faccessat, nr.faccessat2],
+    ...[nr.access, nr.faccessat, nr.faccessat2, nr.getdents64],
     ...[nr.execve, nr.execveat, nr.setuid, nr.setreuid, nr.setresuid],
     ...(options.trackMappings ? [nr.munmap, nr.mremap] : []),
   ]
@@ -84,8 +84,8 @@ export function makeFilter({ audit, nr }: Arch, options: FilterOptions): Uint8Ar
     { code: JEQ, k: SHARED_ANONYMOUS, equal: 'notify', other: 'allow' },
     'rw',
     { code: LD_W_ABS, k: argLow(0) },
-    { code: AND, k: ~(options.queueFds - 1) >>> 0 },
-    { code: JEQ, k: options.queueFds, equal: 'notify', other: 'allow' },
+    { code: AND, k: ~(options.trappedFds - 1) >>> 0 },
+    { code: JEQ, k: options.trappedFds, equal: 'notify', other: 'allow' },
     'allow',
     { code: RET, k: SECCOMP_RET_ALLOW },
     'notify',

@@ -22,7 +22,7 @@ import {
   sigprocmask,
   syscall,
 } from './libc.js'
-import { QUEUE_FDS } from './limits.js'
+import { TRAPPED_FDS } from './limits.js'
 
 const PR_SET_PDEATHSIG = 1
 const PR_SET_NO_NEW_PRIVS = 38
@@ -71,7 +71,7 @@ function fail(message: string, code: number): never {
 function installFilter(trackMappings: boolean): number {
   const arch = archOf(process.arch)
   if (arch === undefined) fail(`programs for ${process.arch} cannot be run yet, only x64`, FAILED)
-  const code = makeFilter(arch, { queueFds: QUEUE_FDS, trackMappings })
+  const code = makeFilter(arch, { trappedFds: TRAPPED_FDS, trackMappings })
   const filter = region(code.length)
   filter.bytes.set(code)
   const program = region(16)

@@ -111,13 +111,33 @@ describe.skipIf(why !== '')(`a program under run${why}`, () => {
   test.skipIf(!hasPython)('F1: stat and access know the device, by whatever name', () => {
     const program = [
       'import stat',
-      'os.chdir("/dev/vfio/..") if os.path.isdir("/dev/vfio") else os.chdir("/dev")',
+      'os.chdir("/dev")',
       'for p in ("/dev/vfio/counter", "/dev//vfio/./counter", "vfio/counter"):',
       '  print(stat.S_ISCHR(os.stat(p).st_mode), os.access(p, os.R_OK | os.W_OK), os.open(p, 2) > 2)',
       'print(stat.S_ISCHR(os.fstat(f).st_mode), os.path.exists("/dev/vfio/counter2"))',
     ]
     expect(runs(python(program.join('\n'))).stdout).toBe(
       `${'True True True\n'.repeat(3)}True False\n`,
+    )
+  })
+
+  test.skipIf(!hasPython)('F1: the folder of devices can be listed, and opened as a folder', () => {
+    const program = [
+      'import stat, errno',
+      'd = os.open("/dev/vfio/", os.O_RDONLY | os.O_DIRECTORY)',
+      'print(stat.S_ISDIR(os.fstat(d).st_mode), os.path.isdir("/dev/vfio"), os.access("/dev/vfio", os.W_OK))',
+      'print(os.listdir("/dev/vfio"), os.listdir(d), os.open("counter", 2, dir_fd=d) > d)',
+      'for path, flags in (("/dev/vfio", os.O_RDWR), ("/dev/vfio/counter", os.O_DIRECTORY), ("/dev/vfio/none", 0)):',
+      '  try: os.open(path, flags)',
+      '  except OSError as e: print(errno.errorcode[e.errno])',
+    ]
+    const { stdout, stderr } = runs(python(program.join('\n')))
+    expect([stdout, stderr]).toEqual([
+      "True True False\n['counter'] ['counter'] True\nEISDIR\nENOTDIR\nENOENT\n",
+      '',
+    ])
+    expect(runs(['sh', '-c', 'echo /dev/vfio/*; ls /dev/vfio']).stdout).toBe(
+      '/dev/vfio/counter\ncounter\n',
     )
   })
 
