@@ -19,6 +19,12 @@ interface SyscallNumbers {
   readonly faccessat: number
   readonly faccessat2: number
   readonly getdents64: number
+  readonly readlink: number
+  readonly readlinkat: number
+  readonly getxattr: number
+  readonly lgetxattr: number
+  readonly listxattr: number
+  readonly llistxattr: number
   readonly ioctl: number
   readonly mmap: number
   readonly munmap: number
@@ -93,6 +99,12 @@ const X64: Arch = {
     faccessat: 269,
     faccessat2: 439,
     getdents64: 217,
+    readlink: 89,
+    readlinkat: 267,
+    getxattr: 191,
+    lgetxattr: 192,
+    listxattr: 194,
+    llistxattr: 195,
     ioctl: 16,
     mmap: 9,
     munmap: 11,

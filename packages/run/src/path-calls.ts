@@ -92,6 +92,14 @@ export class PathCalls {
     listener.answer((listener.argLo(pathIndex + 1) & refused) === 0 ? 0 : -EACCES)
   }
 
+  /** What has the same answer for all of ours: they are no links, and have no extended attributes. */
+  answer(dirfd: number, pathIndex: number, answer: number): undefined {
+    const { listener } = this.#caller
+    const path = this.#path(dirfd, pathIndex)
+    if (path === undefined || !this.#isOurs(path)) return listener.goOn()
+    listener.answer(answer)
+  }
+
   /** getdents64 of a folder. */
   list(): undefined {
     const { listener } = this.#caller

@@ -7,7 +7,7 @@
 // was dropped before it has been released. Whatever goes wrong while serving a call is an errno of that call.
 
 import type { FileOperations } from '@iommufd/host'
-import { IOMMU_FAULT_QUEUE_ALLOC, IOMMU_VEVENTQ_ALLOC } from '@iommufd/uapi'
+import { EINVAL, ENODATA, IOMMU_FAULT_QUEUE_ALLOC, IOMMU_VEVENTQ_ALLOC } from '@iommufd/uapi'
 import type { Arch } from './arch.js'
 import { Caller } from './caller.js'
 import { poll, region, watch } from './libc.js'
@@ -160,6 +160,16 @@ export class Server {
       case nr.faccessat:
       case nr.faccessat2:
         return paths.access(listener.argLo(0), 1)
+      case nr.readlink:
+        return paths.answer(AT_FDCWD, 0, -EINVAL)
+      case nr.readlinkat:
+        return paths.answer(listener.argLo(0), 1, -EINVAL)
+      case nr.getxattr:
+      case nr.lgetxattr:
+        return paths.answer(AT_FDCWD, 0, -ENODATA)
+      case nr.listxattr:
+      case nr.llistxattr:
+        return paths.answer(AT_FDCWD, 0, 0)
       case nr.getdents64:
         return paths.list()
       case nr.mmap:
