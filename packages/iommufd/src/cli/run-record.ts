@@ -7,34 +7,19 @@
 
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs'
 import type { CallObserver, LiveMm, LiveProcess, MemoryObserver, ServedCall } from '@iommufd/run'
-import { MAP_FIXED, MAP_SHARED, PROT_EXEC, PROT_READ, PROT_WRITE } from '@iommufd/uapi'
 import { encodeHex, formatU64 } from '../trace/hex.js'
 import type { IoctlCall, TraceCall } from '../trace/trace.js'
 import { argOf, traceCall } from './run-calls.js'
 import type { RunOutput } from './run-output.js'
 import { givenFdAt, newFdAt } from './run-record-fds.js'
-import { type Mapping, RecordedProcess } from './run-record-process.js'
+import { type Look, pageOf, RecordedMemory } from './run-record-memory.js'
+import { RecordedProcess } from './run-record-process.js'
 
 const PAGE = 4096
-const PRIVATE = 0x22 | MAP_FIXED
-const SHARED = MAP_SHARED | MAP_FIXED
 /** Files of shared memory that a recording can have. */
 const FILES = 64
 const NOT_OPEN = 1000
 const INFINITE = 0xffffffffffffffffn
-
-interface Look {
-  readonly mm: LiveMm
-  readonly address: number
-  readonly length: number
-  /** what was read there; undefined: it was only looked at, or written */
-  readonly bytes: Uint8Array | undefined
-}
-
-interface SharedFile {
-  readonly fd: number
-  size: number
-}
 
 type Line = Record<string, unknown>
 
@@ -42,8 +27,7 @@ export class Recorder implements CallObserver, MemoryObserver {
   readonly #output: RunOutput
   readonly #root = new RecordedProcess(1, undefined)
   readonly #processes = new Map<LiveMm, RecordedProcess>()
-  readonly #files = new Map<string, SharedFile>()
-  readonly #freeFiles: number[] = []
+  readonly #memory: RecordedMemory
   #other = NOT_OPEN
   #born = 1
   #looks: Look[] = []
@@ -63,11 +47,11 @@ export class Recorder implements CallObserver, MemoryObserver {
     })
     const [cur, max] = [formatU64(this.#root.memlock), formatU64(INFINITE)]
     this.#line({ call: 'setrlimit', resource: 'MEMLOCK', cur, max, ret: 0 })
-    for (let i = 0; i < FILES; i++) {
-      const fd = this.#root.takeFd()
-      this.#line({ call: 'memfd_create', name: `shared-${i}`, flags: 0, ret: fd })
-      this.#freeFiles.push(fd)
+    const files = Array.from({ length: FILES }, () => this.#root.takeFd())
+    for (const [i, ret] of files.entries()) {
+      this.#line({ call: 'memfd_create', name: `shared-${i}`, flags: 0, ret })
     }
+    this.#memory = new RecordedMemory((line, process) => this.#line(line, process), files)
     this.#other = this.#root.takeFd()
     this.#line({ call: 'open', path: '/dev/null', ret: this.#other })
   }
@@ -87,7 +71,7 @@ export class Recorder implements CallObserver, MemoryObserver {
   remapped(mm: LiveMm, address: number, length: number): void {
     const process = this.#processes.get(mm)
     const [start, end] = [pageOf(address), pageOf(address + length + PAGE - 1)]
-    if (process?.cut(start, end)) this.#munmap(process, start, end)
+    if (process !== undefined) this.#memory.forget(process, start, end)
   }
 
   released(inode: number): void {
@@ -166,13 +150,21 @@ export class Recorder implements CallObserver, MemoryObserver {
       const { dev, ino, size } = statSync(path)
       const isMemory = /^\/(memfd:|dev\/shm\/)/.test(readlinkSync(path))
       if (!isMemory) return this.#other
-      const file = this.#file(keyOf(dev, ino))
+      const file = this.#memory.file(keyOf(dev, ino))
       if (file === undefined) return this.#other
-      this.#resize(process, file, size)
+      this.#memory.resize(process, file, size)
       return file.fd
     } catch {
       return NOT_OPEN
     }
+  }
+
+  /** Gives a replay what the engine found, with the recording's descriptors. */
+  #prepare(look: Look): void {
+    const process = this.#processes.get(look.mm)
+    if (process === undefined || !look.mm.alive) return
+    if (look.bytes !== undefined) this.#patch(look.address, look.bytes)
+    this.#memory.prepare(process, look)
   }
 
   #patch(address: number, bytes: Uint8Array): void {
@@ -181,95 +173,6 @@ export class Recorder implements CallObserver, MemoryObserver {
       if (offset < 0 || offset + 4 > bytes.length) continue
       new DataView(bytes.buffer, bytes.byteOffset).setInt32(offset, fd, true)
     }
-  }
-
-  /** Gives a replay the mapping and the bytes that the engine found. */
-  #prepare({ mm, address, length, bytes }: Look): void {
-    const process = this.#processes.get(mm)
-    if (process === undefined || !mm.alive) return
-    const end = pageOf(address + length + PAGE - 1)
-    for (let at = pageOf(address); at < end; ) at = this.#prepareMapping(process, mm, at, end)
-    if (bytes === undefined) return
-    this.#patch(address, bytes)
-    for (let done = 0; done < bytes.length; )
-      done += this.#store(process, address + done, bytes, done)
-  }
-
-  /** Puts the mapping at `at` right: up to where. */
-  #prepareMapping(process: RecordedProcess, mm: LiveMm, at: number, most: number): number {
-    const vma = mm.vma(at)
-    if (vma === undefined) {
-      if (process.cut(at, at + PAGE)) this.#munmap(process, at, at + PAGE)
-      return at + PAGE
-    }
-    const known = process.at(at)
-    const end = Math.min(most, vma.end, known?.end ?? nextOf(process, at))
-    const key = vma.shared && vma.inode !== 0 ? `${vma.device}:${vma.inode}` : undefined
-    const prot =
-      (vma.readable ? PROT_READ : 0) |
-      (vma.writable ? PROT_WRITE : 0) |
-      (vma.executable ? PROT_EXEC : 0)
-    const offset = key === undefined ? 0 : vma.offset + at - vma.start
-    const wanted: Mapping = { start: at, end, prot, key, offset }
-    if (known === undefined || !isSamePlace(known, wanted)) this.#mmap(process, wanted)
-    else if (known.prot !== prot) this.#mprotect(process, wanted, prot)
-    return end
-  }
-
-  /** Stores what lies in one mapping: how many bytes. */
-  #store(process: RecordedProcess, address: number, bytes: Uint8Array, from: number): number {
-    const mapping = process.at(address)
-    if (mapping === undefined) return bytes.length
-    const part = bytes.subarray(from, from + Math.min(bytes.length - from, mapping.end - address))
-    const store = { call: 'store', addr: formatU64(address), bytes: encodeHex(part) }
-    if ((mapping.prot & PROT_WRITE) !== 0) this.#line(store, process)
-    else {
-      this.#mprotect(process, mapping, PROT_READ | PROT_WRITE)
-      this.#line(store, process)
-      this.#mprotect(process, mapping, mapping.prot)
-    }
-    return part.length
-  }
-
-  #mmap(process: RecordedProcess, mapping: Mapping): void {
-    const { start, end, prot, key, offset } = mapping
-    const file = key === undefined ? undefined : this.#file(key)
-    if (file !== undefined) this.#resize(process, file, Math.max(file.size, offset + end - start))
-    const addr = formatU64(start)
-    const common = { call: 'mmap', addr, length: formatU64(end - start), prot }
-    if (file === undefined) this.#line({ ...common, flags: PRIVATE, ret: addr }, process)
-    else {
-      const where = { fd: file.fd, offset: formatU64(offset) }
-      this.#line({ ...common, flags: SHARED, ...where, ret: addr }, process)
-    }
-    process.put(mapping)
-  }
-
-  #munmap(process: RecordedProcess, start: number, end: number): void {
-    const length = formatU64(end - start)
-    this.#line({ call: 'munmap', addr: formatU64(start), length, ret: 0 }, process)
-  }
-
-  #mprotect(process: RecordedProcess, { start, end, key, offset }: Mapping, prot: number): void {
-    const length = formatU64(end - start)
-    this.#line({ call: 'mprotect', addr: formatU64(start), length, prot, ret: 0 }, process)
-    process.put({ start, end, prot, key, offset })
-  }
-
-  #resize(process: RecordedProcess, file: SharedFile, size: number): void {
-    if (file.size === size) return
-    file.size = size
-    this.#line({ call: 'ftruncate', fd: file.fd, length: formatU64(size), ret: 0 }, process)
-  }
-
-  /** The file of the recording that stands for one of the programs'. Undefined when there are too many. */
-  #file(key: string): SharedFile | undefined {
-    let file = this.#files.get(key)
-    const fd = file === undefined ? this.#freeFiles.shift() : file.fd
-    if (fd === undefined) return undefined
-    file ??= { fd, size: 0 }
-    this.#files.set(key, file)
-    return file
   }
 
   #processOf(live: LiveProcess): RecordedProcess {
@@ -300,8 +203,7 @@ export class Recorder implements CallObserver, MemoryObserver {
 
   /** The process has executed another program. */
   #forgetMemory(process: RecordedProcess): void {
-    for (const { start, end } of process.mappings) this.#munmap(process, start, end)
-    process.mappings = []
+    for (const { start, end } of [...process.mappings]) this.#memory.forget(process, start, end)
   }
 
   /** Processes and files that have ended since the last call. */
@@ -367,22 +269,6 @@ function isIn(look: Look, struct: Look | undefined): boolean {
   const isInside =
     struct.address <= look.address && look.address + look.length <= struct.address + struct.length
   return isInside && look.bytes !== undefined
-}
-
-function pageOf(address: number): number {
-  return address - (address % PAGE)
-}
-
-/** Where the next mapping begins. */
-function nextOf(process: RecordedProcess, at: number): number {
-  let next = Number.POSITIVE_INFINITY
-  for (const { start } of process.mappings) if (start > at && start < next) next = start
-  return next
-}
-
-function isSamePlace(known: Mapping, wanted: Mapping): boolean {
-  if (known.key !== wanted.key) return false
-  return known.key === undefined || known.offset - known.start === wanted.offset - wanted.start
 }
 
 function keyOf(dev: number, ino: number): string {
