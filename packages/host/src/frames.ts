@@ -95,6 +95,22 @@ export class Frames {
     return frame
   }
 
+  /**
+   * `npages` frames that follow each other, zero and with one reference each, the caller's. Looks at all frames that have
+   * been in use: for memory of the machine, not for that of processes.
+   * @returns the first frame, or -ENOMEM and none is allocated
+   */
+  allocateRun(npages: number): number {
+    const first = this.#freeRun(npages)
+    if (first < 0) return this.#freshRun(npages)
+    for (let frame = first; frame < first + npages; frame++) {
+      this.#take(frame)
+      this.#references[frame] = 1
+    }
+    this.bytes.fill(0, first * PAGE_SIZE, (first + npages) * PAGE_SIZE)
+    return first
+  }
+
   /** A new frame with the contents of another, and one reference. @returns the frame, or -ENOMEM */
   duplicate(frame: number): number {
     if (frame === ZERO_FRAME) return this.allocate(true)
@@ -188,11 +204,42 @@ export class Frames {
       if (this.#freeCount < this.#high >>> 3 && this.#high < this.#limit) return -1
       frame = this.#nextFree(0)
     }
+    this.#take(frame)
+    this.#cursor = frame + 1
+    return frame
+  }
+
+  /** The frame is free no more. */
+  #take(frame: number): void {
     const word = frame >>> 5
     this.#free[word] = (this.#free[word] as number) & ~(1 << (frame & 31))
     this.#freeCount--
-    this.#cursor = frame + 1
-    return frame
+  }
+
+  /** The first of `npages` free frames in a row that have been in use, or -1. */
+  #freeRun(npages: number): number {
+    let first = this.#nextFree(0)
+    while (first >= 0) {
+      let end = first + 1
+      while (end < first + npages && this.#isFree(end)) end++
+      if (end === first + npages) return first
+      first = this.#nextFree(end)
+    }
+    return -1
+  }
+
+  #isFree(frame: number): boolean {
+    return ((this.#free[frame >>> 5] as number) & (1 << (frame & 31))) !== 0
+  }
+
+  #freshRun(npages: number): number {
+    const first = this.#high
+    for (let taken = 0; taken < npages; taken++) {
+      if (this.#fresh() >= 0) continue
+      for (let frame = first; frame < first + taken; frame++) this.put(frame)
+      return -ENOMEM
+    }
+    return first
   }
 
   #nextFree(from: number): number {

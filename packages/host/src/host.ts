@@ -12,6 +12,8 @@
 // Conventions: an address is two int32 words (hi, lo), bit patterns of a u64; a frame number is a u32 below 2^31; a
 // failing function returns a negative errno.
 
+import type { DmaBuf } from './dma-buf.js'
+
 /** An address space. It outlives the process: after exit it is no longer `alive`, but keeps its two counts. */
 export interface Mm {
   /** False once its process has exited: nothing can be pinned or copied any more, every such call is -EFAULT. */
@@ -124,6 +126,8 @@ export interface FileOperations {
     shared: boolean,
     offsetPage: number,
   ): DeviceMapping | number
+  /** The memory that the file exports; only a dma-buf has it. */
+  readonly dmaBuf?: DmaBuf
   /** The last reference to the file is gone. */
   release?(): void
 }
@@ -186,8 +190,8 @@ export interface Host {
     at: number,
   ): number
   /**
-   * Allocates `npages` pages that read zero and belong to no process, each pinned once, and writes their frame numbers to
-   * `frames[at…]`. `unpin` gives them back.
+   * Allocates `npages` pages that read zero and belong to no process, each pinned once, and writes their frame numbers,
+   * which follow each other, to `frames[at…]`. `unpin` gives them back.
    * @returns 0, or -ENOMEM (nothing is allocated then)
    */
   allocate(npages: number, frames: Uint32Array, at: number): number

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+export type { DmaBuf, DmaBufImporter, PhysRange } from './dma-buf.js'
 export type {
   DeviceHost,
   DeviceMapping,

@@ -47,6 +47,28 @@ describe('frames of nobody', () => {
     expect(machine.framesInUse).toBe(0)
     expect(machine.allocate(3, frames, 0)).toBe(0)
   })
+
+  test('follow each other, in a gap that is large enough before memory that was never in use', () => {
+    const machine = new Machine({ memory: 12 * PAGE })
+    const frames = new Uint32Array(10)
+    expect(machine.allocate(8, frames, 0)).toBe(0)
+    machine.writeFrame(4, 0, new Uint8Array(2 * PAGE).fill(7), 0, 2 * PAGE)
+    unpin(machine, 2, 4, 5)
+    const [two, three] = [new Uint32Array(2), new Uint32Array(3)]
+    expect(machine.allocate(2, two, 0)).toBe(0)
+    expect([...two]).toEqual([4, 5])
+    expect([peek(machine, 4, 8), peek(machine, 5, 8)]).toEqual([
+      new Array(8).fill(0),
+      new Array(8).fill(0),
+    ])
+    expect(machine.allocate(3, three, 0)).toBe(0)
+    expect([...three]).toEqual([9, 10, 11])
+    unpin(machine, ...three)
+    expect(machine.allocate(4, frames, 0)).toBe(-ENOMEM)
+    expect(machine.allocate(1, frames, 0)).toBe(0)
+    expect(frames[0]).toBe(2)
+    expect(machine.framesInUse).toBe(8)
+  })
 })
 
 test('untouched memory does not grow the machine', () => {

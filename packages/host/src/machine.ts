@@ -3,16 +3,7 @@
 // The simulated machine: frames, users, devices and the processes that live on it. Machines share nothing. Same calls,
 // same answers: pids, descriptors, addresses and frames are handed out in a fixed order.
 
-import {
-  EINVAL,
-  ENOENT,
-  ENOMEM,
-  O_ACCMODE,
-  O_RDONLY,
-  O_RDWR,
-  O_WRONLY,
-  PAGE_SIZE,
-} from '@iommufd/uapi'
+import { EINVAL, ENOENT, O_ACCMODE, O_RDONLY, O_RDWR, O_WRONLY, PAGE_SIZE } from '@iommufd/uapi'
 import { offsetOf, pageOf } from './address.js'
 import { credentials } from './credentials.js'
 import { Frames } from './frames.js'
@@ -159,15 +150,12 @@ export class Machine implements DeviceHost {
   }
 
   allocate(npages: number, frames: Uint32Array, at: number): number {
+    const first = this.#frames.allocateRun(npages)
+    if (first < 0) return first
     for (let i = 0; i < npages; i++) {
-      const frame = this.#frames.allocate(true)
-      if (frame < 0) {
-        this.unpin(frames, at, i)
-        return -ENOMEM
-      }
-      this.#frames.pin(frame)
-      this.#frames.put(frame)
-      frames[at + i] = frame
+      this.#frames.pin(first + i)
+      this.#frames.put(first + i)
+      frames[at + i] = first + i
     }
     return 0
   }
