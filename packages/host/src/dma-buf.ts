@@ -26,8 +26,8 @@ export interface DmaBuf {
   readonly size: number
   /** Where the memory lies, from its first byte on; asked for by who is attached. */
   readonly ranges: readonly PhysRange[]
-  /** @returns 0, or a negative errno (-ENODEV: the memory is gone) and the importer is not attached */
-  attach(importer: DmaBufImporter): number
+  /** @returns false when the memory is gone; the importer is not attached then */
+  attach(importer: DmaBufImporter): boolean
   /** The importer, which has been attached, uses the memory no more. It cannot fail. */
   detach(importer: DmaBufImporter): void
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Why an area is not split (SPEC E6). */
 import type { RefusalSite } from '@iommufd/core'
-import { EBUSY, EINVAL } from '@iommufd/uapi'
+import { EBUSY, EINVAL, EOPNOTSUPP } from '@iommufd/uapi'
 
 export const SPLIT_AREA_GOING: RefusalSite = {
   id: 'SPLIT_AREA_GOING',
@@ -11,6 +11,15 @@ export const SPLIT_AREA_GOING: RefusalSite = {
   sentence:
     'the area [{areaIova}, {areaLast}] cannot be split behind {iova}: it is being unmapped as a whole',
   remedy: 'do not unmap a part of an area from within the unmap callback that announces its end',
+}
+
+export const SPLIT_DMABUF: RefusalSite = {
+  id: 'SPLIT_DMABUF',
+  errno: EOPNOTSUPP,
+  spec: 'E6',
+  operands: { iova: 'u64', areaIova: 'u64', areaLast: 'u64' },
+  sentence: 'the area [{areaIova}, {areaLast}] cannot be split behind {iova}: it shows a dma-buf',
+  remedy: 'unmap what was mapped of a dma-buf with one IOMMU_IOAS_MAP_FILE as a whole',
 }
 
 export const SPLIT_MISALIGNED: RefusalSite = {

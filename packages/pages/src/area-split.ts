@@ -11,11 +11,12 @@ import { differenceHi, nextHi, nextLo, sumHi } from '@iommufd/core'
 import {
   SPLIT_AREA_GOING,
   SPLIT_AREA_PINNED,
+  SPLIT_DMABUF,
   SPLIT_HUGE_PAGES,
   SPLIT_MISALIGNED,
 } from './area-split-refusals.js'
 import { AREA_PREVENT_ACCESS } from './area-table.js'
-import { type AreaView, viewArea } from './domain-fill.js'
+import { type AreaView, viewArea } from './area-view.js'
 import type { IoPagetable } from './io-pagetable.js'
 
 /**
@@ -44,6 +45,9 @@ function checkSplit(iopt: IoPagetable, pos: number, hi: number, lo: number): num
   const lastLo = areas.lastLo(pos)
   if (((tables.areas.flags[area] as number) & AREA_PREVENT_ACCESS) !== 0) {
     return refusals.refuse(SPLIT_AREA_GOING, hi, lo, startHi, startLo, lastHi, lastLo)
+  }
+  if (tables.pages.dmaBuf(tables.areas.pages[area] as number) !== undefined) {
+    return refusals.refuse(SPLIT_DMABUF, hi, lo, startHi, startLo, lastHi, lastLo)
   }
   if (((lo + 1) & (iopt.alignment - 1)) !== 0) {
     const { alignment } = iopt

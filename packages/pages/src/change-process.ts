@@ -2,7 +2,7 @@
 /**
  * IOAS_CHANGE_PROCESS: another process takes over what a context has mapped (SPEC L11).
  *
- * Invariant: only file mappings can change process. The new owner is charged for everything before
+ * Invariant: only mappings of memfds can change process. The new owner is charged for everything before
  * the old one is relieved, so the limit must admit both; if it does not, nothing has changed. All
  * mappings of the context change together.
  */
@@ -11,6 +11,7 @@ import type { Ucmd } from '@iommufd/core'
 import type { Task } from '@iommufd/host'
 import { iommu_ioas_change_process } from '@iommufd/uapi'
 import { ACCOUNT_NONE, ACCOUNT_USER, charge, uncharge } from './account.js'
+import { AREA_OF_DMABUF } from './dma-buf-refusals.js'
 import { IommufdIoas } from './ioas.js'
 import { isOwner, type Owner } from './owners.js'
 import type { PagesTable } from './pages-table.js'
@@ -37,8 +38,9 @@ function collectMoving(ioas: IommufdIoas, task: Task, moving: Set<number>): numb
   for (let pos = areas.first(); pos >= 0; pos = areas.next(pos)) {
     const pages = tables.areas.pages[areas.value(pos)] as number
     if (tables.pages.file(pages) === undefined) {
-      const hi = areas.startHi(pos)
-      return engine.refusals.refuse(AREA_NOT_A_FILE, ioas.id, hi, areas.startLo(pos))
+      const isDmaBuf = tables.pages.dmaBuf(pages) !== undefined
+      const site = isDmaBuf ? AREA_OF_DMABUF : AREA_NOT_A_FILE
+      return engine.refusals.refuse(site, ioas.id, areas.startHi(pos), areas.startLo(pos))
     }
     if (!isOwner(tables.pages.owner(pages), task)) moving.add(pages)
   }

@@ -4,55 +4,21 @@
  *
  * Invariant: an area is in every domain of its address space or, after a refusal, in none, and then
  * nothing is pinned or charged for it. Emptying never fails: frames that only the domains had are
- * read back from the first one before it is emptied, and unpinned.
+ * read back from the first one before it is emptied, and unpinned. Memory of another driver is filled
+ * in and taken out by who imports it.
  */
-import { differenceHi, pageHi, pageLo, pageOf, sumHi } from '@iommufd/core'
-import { PAGE_SIZE } from '@iommufd/uapi'
-import { AREA_READ, AREA_WRITE } from './area-table.js'
+import { type AreaView, iovaHi, iovaLo, mapPages, unmapPages } from './area-view.js'
 import type { IommuDomain } from './domain.js'
-import type { DomainUser } from './domain-users.js'
-import type { IoPagetable } from './io-pagetable.js'
 import { BATCH_PAGES } from './pin.js'
 import type { PinnedPages } from './pinned-pages.js'
 
 const frames = new Uint32Array(BATCH_PAGES)
 
-/** An area with what the domains need of it. */
-export interface AreaView extends DomainUser {
-  readonly pages: number
-  readonly prot: number
-  /** Bytes of the area in its last page, 1 to PAGE_SIZE. */
-  readonly tail: number
-}
-
-/** The area at `pos` of the address space. */
-export function viewArea(iopt: IoPagetable, pos: number): AreaView {
-  const { areas, tables } = iopt
-  const area = areas.value(pos)
-  const startHi = tables.areas.startHi[area] as number
-  const startLo = tables.areas.startLo[area] as number
-  const iovaHi = areas.startHi(pos)
-  const iovaLo = areas.startLo(pos)
-  const spanHi = differenceHi(areas.lastHi(pos), areas.lastLo(pos), iovaHi, iovaLo)
-  const spanLo = (areas.lastLo(pos) - iovaLo) | 0
-  const lastHi = sumHi(startHi, startLo, spanHi, spanLo)
-  const lastLo = (startLo + spanLo) | 0
-  return {
-    iopt,
-    originHi: differenceHi(iovaHi, iovaLo, startHi, startLo),
-    originLo: (iovaLo - startLo) | 0,
-    first: pageOf(startHi, startLo),
-    last: pageOf(lastHi, lastLo),
-    offset: startLo & (PAGE_SIZE - 1),
-    pages: tables.areas.pages[area] as number,
-    prot: (tables.areas.flags[area] as number) & (AREA_READ | AREA_WRITE),
-    tail: (lastLo & (PAGE_SIZE - 1)) + 1,
-  }
-}
-
 /** Maps the area into all domains of its address space: 0, or a negative errno and nothing is. */
 export function fillArea(view: AreaView): number {
   const table = view.iopt.tables.pages
+  const dmaBuf = table.dmaBuf(view.pages)
+  if (dmaBuf !== undefined) return dmaBuf.fillArea(view)
   const pinned = table.pinnedOrNew(view.pages)
   const before = pinned.npinned
   let rc = fillPages(pinned, view)
@@ -68,6 +34,11 @@ export function fillArea(view: AreaView): number {
 /** Takes the area out of all domains of its address space. */
 export function unfillArea(view: AreaView): void {
   const table = view.iopt.tables.pages
+  const dmaBuf = table.dmaBuf(view.pages)
+  if (dmaBuf !== undefined) {
+    dmaBuf.unfillArea(view)
+    return
+  }
   const pinned = table.pinnedOrNew(view.pages)
   const before = pinned.npinned
   pinned.removeDomainUser(view)
@@ -78,11 +49,14 @@ export function unfillArea(view: AreaView): void {
 
 /** Maps an area that is pinned already into one more domain: 0, or a negative errno. */
 export function fillDomain(view: AreaView, domain: IommuDomain): number {
-  const pinned = view.iopt.tables.pages.pinnedOrNew(view.pages)
+  const table = view.iopt.tables.pages
+  const dmaBuf = table.dmaBuf(view.pages)
+  if (dmaBuf !== undefined) return dmaBuf.fillDomain(view, domain)
+  const pinned = table.pinnedOrNew(view.pages)
   for (let index = view.first; index <= view.last; ) {
     const n = Math.min(view.last + 1 - index, BATCH_PAGES)
     pinned.frames(index, n, frames, 0)
-    const rc = mapBatch(view, domain, index, n)
+    const rc = mapPages(view, domain, frames, index, n)
     if (rc < 0) {
       unmapPages(view, domain, view.first, index)
       return rc
@@ -94,6 +68,7 @@ export function fillDomain(view: AreaView, domain: IommuDomain): number {
 
 /** Takes an area out of one domain of several. */
 export function unfillDomain(view: AreaView, domain: IommuDomain): void {
+  if (view.iopt.tables.pages.dmaBuf(view.pages)?.isRevoked) return
   unmapPages(view, domain, view.first, view.last + 1)
 }
 
@@ -142,23 +117,12 @@ function releaseBatch(pinned: PinnedPages, index: number, n: number): void {
 function mapBatchEverywhere(view: AreaView, index: number, n: number): number {
   const { domains } = view.iopt
   for (const [done, domain] of domains.entries()) {
-    const rc = mapBatch(view, domain, index, n)
+    const rc = mapPages(view, domain, frames, index, n)
     if (rc === 0) continue
     for (const mapped of domains.slice(0, done)) unmapPages(view, mapped, index, index + n)
     return rc
   }
   return 0
-}
-
-function mapBatch(view: AreaView, domain: IommuDomain, index: number, n: number): number {
-  const { engine } = view.iopt
-  const rc = engine.allocate()
-  if (rc < 0) return rc
-  const offset = index === view.first ? view.offset : 0
-  const hi = iovaHi(view, index, offset)
-  const lo = iovaLo(view, index, offset)
-  const bytes = bytesOf(view, index, index + n)
-  return domain.map(hi, lo, frames, 0, offset, bytes, view.prot, !view.iopt.largePagesDisabled)
 }
 
 /**
@@ -194,28 +158,4 @@ function unpinUnheld(pinned: PinnedPages, first: number, end: number): void {
     if (!pinned.isHeld(index)) pinned.unpin(frames, index - first, n)
     index += n
   }
-}
-
-/** Unmaps the pages [index, end) of the area from one domain. */
-function unmapPages(view: AreaView, domain: IommuDomain, index: number, end: number): void {
-  if (index >= end) return
-  const offset = index === view.first ? view.offset : 0
-  const hi = iovaHi(view, index, offset)
-  domain.unmap(hi, iovaLo(view, index, offset), bytesOf(view, index, end))
-}
-
-/** Bytes of the area in its pages [index, end). */
-function bytesOf(view: AreaView, index: number, end: number): number {
-  const offset = index === view.first ? view.offset : 0
-  const tail = end - 1 === view.last ? view.tail : PAGE_SIZE
-  return (end - index - 1) * PAGE_SIZE + tail - offset
-}
-
-function iovaHi(view: AreaView, index: number, offset: number): number {
-  const lo = (pageLo(index) + offset) | 0
-  return sumHi(view.originHi, view.originLo, pageHi(index), lo)
-}
-
-function iovaLo(view: AreaView, index: number, offset: number): number {
-  return (view.originLo + pageLo(index) + offset) | 0
 }

@@ -10,6 +10,7 @@ import { differenceHi, pageOf, previousHi, previousLo, sumHi } from '@iommufd/co
 import { PAGE_SIZE } from '@iommufd/uapi'
 import { AREA_PREVENT_ACCESS, AREA_READ, AREA_WRITE } from './area-table.js'
 import type { ContigIter } from './contig-iter.js'
+import { DMABUF_NOT_FOR_CPU } from './dma-buf-refusals.js'
 import type { IoPagetable } from './io-pagetable.js'
 import { RW_WRITE, rwPages } from './pages-rw.js'
 import { ACCESS_FORBIDDEN, ACCESS_NOT_MAPPED, AREA_GOING_AWAY, PIN_MISALIGNED } from './refusals.js'
@@ -32,7 +33,7 @@ export function rwRange(
   const needed = (flags & RW_WRITE) !== 0 ? AREA_WRITE : AREA_READ
   let done = 0
   for (let ok = iter.begin(iovaHi, iovaLo, lastHi, lastLo); ok; ok = iter.next()) {
-    const rc = refuseGoing(iopt, iter) || checkProt(iopt, iter, needed)
+    const rc = refuseGoing(iopt, iter) || checkProt(iopt, iter, needed) || refuseDmaBuf(iopt, iter)
     if (rc < 0) return rc
     const bytes = (iter.lastLo - iter.iovaLo + 1) | 0
     const pages = iopt.tables.areas.pages[iter.area] as number
@@ -110,7 +111,7 @@ function pinPart(
     const { iovaHi, iovaLo, lastHi, lastLo } = iter
     return engine.refusals.refuse(PIN_MISALIGNED, iovaHi, iovaLo, lastHi, lastLo)
   }
-  const rc = checkProt(iopt, iter, needed) || engine.allocate()
+  const rc = checkProt(iopt, iter, needed) || refuseDmaBuf(iopt, iter) || engine.allocate()
   if (rc < 0) return rc
   const pages = tables.areas.pages[area] as number
   const first = pageOf(startHi, startLo)
@@ -137,6 +138,14 @@ function lastIndex(iter: ContigIter): number {
   const spanLo = (iter.lastLo - iter.iovaLo) | 0
   const hi = sumHi(iter.startHi, iter.startLo, spanHi, spanLo)
   return pageOf(hi, (iter.startLo + spanLo) | 0)
+}
+
+/** Memory of another driver is for devices: there may be no page behind it. */
+function refuseDmaBuf(iopt: IoPagetable, iter: ContigIter): number {
+  const { engine, tables } = iopt
+  const { area, iovaHi, iovaLo, lastHi, lastLo } = iter
+  if (tables.pages.dmaBuf(tables.areas.pages[area] as number) === undefined) return 0
+  return engine.refusals.refuse(DMABUF_NOT_FOR_CPU, iovaHi, iovaLo, lastHi, lastLo)
 }
 
 function refuseGoing(iopt: IoPagetable, iter: ContigIter): number {

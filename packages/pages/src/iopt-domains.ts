@@ -8,15 +8,9 @@
  */
 import { isAfter, nextHi, nextLo, previousHi, previousLo } from '@iommufd/core'
 import { PAGE_SIZE } from '@iommufd/uapi'
+import { type AreaView, viewArea } from './area-view.js'
 import type { IommuDomain } from './domain.js'
-import {
-  type AreaView,
-  fillArea,
-  fillDomain,
-  unfillArea,
-  unfillDomain,
-  viewArea,
-} from './domain-fill.js'
+import { fillArea, fillDomain, unfillArea, unfillDomain } from './domain-fill.js'
 import type { IoPagetable } from './io-pagetable.js'
 import { DOMAIN_PAGE_TOO_LARGE } from './refusals.js'
 

@@ -11,7 +11,9 @@ import { isAfter, previousHi, previousLo, sumHi, sumWraps } from '@iommufd/core'
 import type { File, Task } from '@iommufd/host'
 import { PAGE_SIZE } from '@iommufd/uapi'
 import { AREA_WRITE } from './area-table.js'
-import { fillArea, viewArea } from './domain-fill.js'
+import { viewArea } from './area-view.js'
+import { DMABUF_TOO_SHORT } from './dma-buf-refusals.js'
+import { fillArea } from './domain-fill.js'
 import type { IoPagetable } from './io-pagetable.js'
 import { forgetArea } from './iopt-unmap.js'
 import {
@@ -71,20 +73,45 @@ export function mapFile(
   request: MapRequest,
 ): number {
   const { lengthHi, lengthLo } = request
-  const lengthM1Hi = previousHi(lengthHi, lengthLo)
-  const isEmpty = lengthHi === 0 && lengthLo === 0
-  if (!isEmpty && sumWraps(startHi, startLo, lengthM1Hi, previousLo(lengthLo))) {
-    const { refusals } = iopt.engine
-    return refusals.refuse(USER_RANGE_WRAPS, startHi, startLo, lengthHi, lengthLo)
-  }
-  const rc = checkLength(iopt, lengthHi, lengthLo)
+  const rc =
+    checkFileRange(iopt, file, startHi, startLo, request) || checkLength(iopt, lengthHi, lengthLo)
   if (rc < 0) return rc
   const { pages: table } = iopt.tables
-  const isWritable = (request.prot & AREA_WRITE) !== 0
-  const pages = table.createFile(task, accountsMm, file, startHi, startLo, isWritable)
+  const { dmaBuf } = file.ops
+  const writable = (request.prot & AREA_WRITE) !== 0
+  const pages =
+    dmaBuf === undefined
+      ? table.createFile(task, accountsMm, file, startHi, startLo, writable)
+      : table.createDmaBuf(task, accountsMm, file, dmaBuf, startHi, startLo, writable)
+  if (pages < 0) return pages
   const mapped = mapNew(iopt, pages, startHi, startLo, request)
   table.put(pages)
   return mapped
+}
+
+/** The range must not wrap, and lie within a dma-buf; what other files have is seen when it is pinned. */
+function checkFileRange(
+  iopt: IoPagetable,
+  file: File,
+  startHi: number,
+  startLo: number,
+  request: MapRequest,
+): number {
+  const { refusals } = iopt.engine
+  const { lengthHi, lengthLo } = request
+  if (lengthHi === 0 && lengthLo === 0) return 0
+  const lengthM1Hi = previousHi(lengthHi, lengthLo)
+  const lengthM1Lo = previousLo(lengthLo)
+  if (sumWraps(startHi, startLo, lengthM1Hi, lengthM1Lo)) {
+    return refusals.refuse(USER_RANGE_WRAPS, startHi, startLo, lengthHi, lengthLo)
+  }
+  const size = file.ops.dmaBuf?.size
+  if (size === undefined) return 0
+  const lastHi = sumHi(startHi, startLo, lengthM1Hi, lengthM1Lo)
+  const sizeHi = Math.floor(size / 2 ** 32) | 0
+  const lastLo = (startLo + lengthM1Lo) | 0
+  if (isAfter(sizeHi, size | 0, lastHi, lastLo)) return 0
+  return refusals.refuse(DMABUF_TOO_SHORT, startHi, startLo, lengthHi, lengthLo, sizeHi, size | 0)
 }
 
 /** Length 0 and lengths within a page of 2^64 can't be mapped. */

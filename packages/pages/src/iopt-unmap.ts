@@ -8,7 +8,8 @@
  */
 import { differenceHi, isAfter, nextHi, nextLo, sumHi } from '@iommufd/core'
 import { AREA_PREVENT_ACCESS } from './area-table.js'
-import { unfillArea, viewArea } from './domain-fill.js'
+import { viewArea } from './area-view.js'
+import { unfillArea } from './domain-fill.js'
 import type { IoPagetable } from './io-pagetable.js'
 import { ACCESS_HOLDS_AREA, AREA_PARTLY_COVERED } from './refusals.js'
 

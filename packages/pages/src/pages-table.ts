@@ -2,17 +2,18 @@
 /**
  * Records of `iopt_pages`: the memory behind areas (SPEC E4).
  *
- * Invariant: a record names memory (user addresses, or a range of a file), whether it is pinned for
+ * Invariant: a record names memory (user addresses, a range of a file, or of a dma-buf), whether it is pinned for
  * writing, and who is charged in which way; it lives while an area or a copy refers to it. `index` 0
  * is the page that holds the first mapped byte. Pins are kept apart, in a `PinnedPages` that exists
  * only while something is pinned, so that a mapping nobody uses costs a few bytes and no object.
  */
 
-import type { Iommufd } from '@iommufd/core'
-import type { File, Task } from '@iommufd/host'
+import { type Iommufd, pageOf } from '@iommufd/core'
+import type { DmaBuf, File, Task } from '@iommufd/host'
 import { CAP_IPC_LOCK, PAGE_SIZE } from '@iommufd/uapi'
 import { ACCOUNT_MM, ACCOUNT_NONE, ACCOUNT_USER } from './account.js'
 import { grown, grownLength } from './area-table.js'
+import { ImportedDmaBuf } from './imported-dma-buf.js'
 import { type Owner, OwnerTable } from './owners.js'
 import { BATCH_PAGES } from './pin.js'
 import { PinnedPages } from './pinned-pages.js'
@@ -21,6 +22,8 @@ const WRITABLE = 1
 const IS_FILE = 2
 const IS_PINNED = 4
 const MODE_SHIFT = 3
+const MODE_MASK = 3
+const IS_DMABUF = 32
 const INITIAL = 16
 
 export class PagesTable {
@@ -35,6 +38,7 @@ export class PagesTable {
   #flags = new Uint8Array(INITIAL)
   #owner = new Int32Array(INITIAL)
   readonly #files = new Map<number, File>()
+  readonly #dmaBufs = new Map<number, ImportedDmaBuf>()
   /** By record; an array, because a Map that is full of other keys takes long to delete one. */
   readonly #pinned: (PinnedPages | undefined)[] = []
   #pinnedCount = 0
@@ -97,6 +101,31 @@ export class PagesTable {
     return pages
   }
 
+  /**
+   * A dma-buf from the page that holds byte (hi, lo) on, which is within it; `file` exports it. One
+   * user: the caller. Or a negative errno: it cannot be imported.
+   */
+  createDmaBuf(
+    task: Task,
+    accountsMm: boolean,
+    file: File,
+    dmaBuf: DmaBuf,
+    hi: number,
+    lo: number,
+    writable: boolean,
+  ): number {
+    const pages = this.#create(task, accountsMm, hi, lo, writable ? WRITABLE : 0)
+    const imported = new ImportedDmaBuf(pages, file, dmaBuf)
+    const rc = imported.attach(this, pageOf(hi, lo))
+    if (rc < 0) {
+      this.put(pages)
+      return rc
+    }
+    this.#flags[pages] = (this.#flags[pages] as number) | IS_DMABUF
+    this.#dmaBufs.set(pages, imported)
+    return pages
+  }
+
   get(pages: number): void {
     this.#users[pages] = (this.#users[pages] as number) + 1
   }
@@ -121,9 +150,15 @@ export class PagesTable {
     return ((this.#flags[pages] as number) & WRITABLE) !== 0
   }
 
-  /** The file behind the record, or undefined for user memory. */
+  /** The file behind the record, or undefined for user memory and dma-bufs. */
   file(pages: number): File | undefined {
     return ((this.#flags[pages] as number) & IS_FILE) !== 0 ? this.#files.get(pages) : undefined
+  }
+
+  /** The dma-buf behind the record, or undefined for memory of processes and files. */
+  dmaBuf(pages: number): ImportedDmaBuf | undefined {
+    const isDmaBuf = ((this.#flags[pages] as number) & IS_DMABUF) !== 0
+    return isDmaBuf ? this.#dmaBufs.get(pages) : undefined
   }
 
   owner(pages: number): Owner {
@@ -131,7 +166,7 @@ export class PagesTable {
   }
 
   accountMode(pages: number): number {
-    return (this.#flags[pages] as number) >> MODE_SHIFT
+    return ((this.#flags[pages] as number) >> MODE_SHIFT) & MODE_MASK
   }
 
   /** Makes the present triple of `task` the owner; charges are the caller's business. */
@@ -183,11 +218,16 @@ export class PagesTable {
     this.owners.put(this.#owner[pages] as number)
     this.#live--
     const file = this.file(pages)
+    const dmaBuf = this.dmaBuf(pages)
     this.#users[pages] = this.#free
     this.#free = pages
-    if (file === undefined) return
-    this.#files.delete(pages)
-    file.put()
+    if (file !== undefined) {
+      this.#files.delete(pages)
+      file.put()
+    } else if (dmaBuf !== undefined) {
+      this.#dmaBufs.delete(pages)
+      dmaBuf.detach()
+    }
   }
 
   #take(): number {

@@ -18,6 +18,8 @@ import {
   IOMMU_TEST_OP_CREATE_ACCESS,
   IOMMU_TEST_OP_DESTROY_ACCESS_PAGES,
   IOMMU_TEST_OP_DIRTY,
+  IOMMU_TEST_OP_DMABUF_GET,
+  IOMMU_TEST_OP_DMABUF_REVOKE,
   IOMMU_TEST_OP_MD_CHECK_MAP,
   IOMMU_TEST_OP_MD_CHECK_REFS,
   IOMMU_TEST_OP_MOCK_DOMAIN,
@@ -40,6 +42,7 @@ import {
 } from './access-ops.js'
 import { checkMap, mockDomain, mockDomainReplace } from './device-ops.js'
 import { dirty } from './dirty-ops.js'
+import { dmaBufGet, dmaBufRevoke } from './dma-buf-ops.js'
 import { MockDriver } from './mock-driver.js'
 import { pasidAttach, pasidCheckHwpt, pasidDetach, pasidReplace } from './pasid-ops.js'
 import {
@@ -78,6 +81,8 @@ export function registerSelftest(engine: Iommufd, tables: IopTables): TestOps {
     [IOMMU_TEST_OP_PASID_DETACH, pasidDetach],
     [IOMMU_TEST_OP_PASID_CHECK_HWPT, pasidCheckHwpt],
     [IOMMU_TEST_OP_DIRTY, dirty],
+    [IOMMU_TEST_OP_DMABUF_GET, dmaBufGet],
+    [IOMMU_TEST_OP_DMABUF_REVOKE, dmaBufRevoke],
     [IOMMU_TEST_OP_MD_CHECK_MAP, checkMap],
     [IOMMU_TEST_OP_MD_CHECK_REFS, checkRefs],
     [IOMMU_TEST_OP_CREATE_ACCESS, createAccess],
