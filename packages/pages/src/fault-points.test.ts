@@ -5,6 +5,7 @@
 
 import { describe, expect, test } from 'vitest'
 import { Access } from '../test/access.js'
+import { Exporter } from '../test/dma-buf.js'
 import { TestDomain } from '../test/domain.js'
 import {
   boot,
@@ -237,6 +238,7 @@ const scenarios: Scenario[] = [
     points: 1,
   },
   ...(['none', 'user', 'mm'] as const).flatMap((mode) => domains(mode)),
+  ...dmaBufs(),
 ]
 
 /** Pins over three areas, with pages that are pinned already and a batch for every page. */
@@ -329,6 +331,43 @@ function domains(mode: Mode): Scenario[] {
       },
       points: 3,
       mode,
+    },
+  ]
+}
+
+/** Dma-bufs: attached to, mapped by two domains, never pinned. */
+function dmaBufs(): Scenario[] {
+  const mapped = (scene: Scene, domains: number): (() => string) => {
+    for (let i = 0; i < domains; i++) ok(scene.addDomain(new TestDomain(scene.world)))
+    const { fd } = Exporter.open(scene.program.process, 4)
+    const values = { flags: RW_FIXED, ioas_id: scene.id, fd, length: 4 * PAGE, iova: 0x10000 }
+    return () => scene.program.mapFile(values).outcome
+  }
+  return [
+    {
+      name: 'IOAS_MAP_FILE of a dma-buf with two domains',
+      prepare: (scene) => mapped(scene, 2),
+      points: 10,
+      keeps: true,
+    },
+    {
+      name: 'IOAS_COPY of a dma-buf into an address space with two domains',
+      prepare: (scene) => {
+        ok(mapped(scene, 2)())
+        const ids = { src_ioas_id: scene.id, dst_ioas_id: scene.id }
+        const range = { length: 4 * PAGE, src_iova: 0x10000, dst_iova: 0x20000 }
+        return () => scene.program.copy({ ...ids, ...range, flags: RW_FIXED }).outcome
+      },
+      points: 7,
+      keeps: true,
+    },
+    {
+      name: 'adding a second domain over a dma-buf',
+      prepare: (scene) => {
+        ok(mapped(scene, 1)())
+        return () => scene.addDomain(new TestDomain(scene.world))
+      },
+      points: 2,
     },
   ]
 }
