@@ -28,8 +28,9 @@ export type DmaFaultReason =
   | 'NOT_READABLE'
   | 'NOT_WRITABLE'
   /**
-   * The physical address is no memory that is held for devices: an interrupt page, a wrong address of
-   * an identity domain, or memory that was given back while an IOTLB still remembers it.
+   * The physical address is no memory that is held for devices: an interrupt page, registers of another
+   * device (a dma-buf), a wrong address of an identity domain, or memory that was given back while an
+   * IOTLB still remembers it.
    */
   | 'NO_MEMORY'
 

@@ -5,19 +5,21 @@
 import { accessRefusals } from '@iommufd/access'
 import { coreRefusals, type RefusalSite } from '@iommufd/core'
 import { hwIommuRefusals } from '@iommufd/hw-iommu'
-import { pagesRefusals } from '@iommufd/pages'
+import { dmaBufRefusals, pagesRefusals } from '@iommufd/pages'
 import { errnos } from '@iommufd/uapi'
 import { describe, expect, test } from 'vitest'
-import { selftestRefusals } from './index.js'
+import { selftestRefusals, testDmaBufRefusals } from './index.js'
 
 type Sites = Readonly<Record<string, RefusalSite>>
 
 const layers: Record<string, Sites> = {
   core: coreRefusals,
   pages: pagesRefusals,
+  'dma-bufs of pages': dmaBufRefusals,
   'hw-iommu': hwIommuRefusals,
   access: accessRefusals,
   selftest: selftestRefusals,
+  'dma-bufs of selftest': testDmaBufRefusals,
 }
 
 const all = Object.entries(layers).flatMap(([layer, sites]) =>

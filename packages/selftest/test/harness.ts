@@ -3,7 +3,7 @@
 // A machine with /dev/iommu and IOMMU_TEST_CMD, and a process that makes ioctls the way the kernel's selftests do.
 
 import { Iommufd, type IommufdCtx, type IommufdOptions } from '@iommufd/core'
-import { Machine, type Process } from '@iommufd/host'
+import { Machine, type MachineOptions, type Process } from '@iommufd/host'
 import { type IopTables, registerIoas } from '@iommufd/pages'
 import {
   errnoName,
@@ -67,8 +67,8 @@ export interface Booted extends Program {
   readonly ops: TestOps
 }
 
-export function boot(options: IommufdOptions = {}): Booted {
-  const machine = new Machine()
+export function boot(options: IommufdOptions = {}, machineOptions: MachineOptions = {}): Booted {
+  const machine = new Machine(machineOptions)
   const engine = new Iommufd(machine, options)
   const tables = registerIoas(engine)
   const ops = registerSelftest(engine, tables)
