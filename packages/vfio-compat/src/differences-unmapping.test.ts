@@ -49,10 +49,15 @@ test('V21 TYPE1: what cannot be split', () =>
     const device = program.startEmulated(V1)
     program.mapPages(4)
     const pinned = vfio_pin_pages(device, at(3), 1, true, new Uint32Array(1))
+    const other = mapped(column(), [], V1)
+    const dmaBuf = other.mapDmaBuf(2)
     return [
       unmapped(mapped(column(), [4], V1), 0, 0x1800),
       pinned < 0 ? program.outcome(pinned) : 'ok',
       unmapped(program, 1, PAGE),
+      dmaBuf,
+      unmapped(other, 0, PAGE),
+      unmapped(other, 0, 2 * PAGE),
     ]
   }))
 

@@ -4,11 +4,15 @@
 // vfio_iommu_type1 behind /dev/vfio/vfio and once with an iommufd. A scene does the same calls in both.
 
 import { Iommufd } from '@iommufd/core'
-import { Machine, type Process, type SpawnOptions } from '@iommufd/host'
+import { type DmaBuf, File, Machine, type Process, type SpawnOptions } from '@iommufd/host'
 import { domainTraits, Iommu } from '@iommufd/hw-iommu'
 import { IOAS, type IommufdIoas, registerIoas } from '@iommufd/pages'
 import {
   errnoName,
+  IOMMU_IOAS_MAP_FILE,
+  IOMMU_IOAS_MAP_FIXED_IOVA,
+  IOMMU_IOAS_MAP_READABLE,
+  iommu_ioas_map_file,
   MAP_ANONYMOUS,
   MAP_FIXED,
   MAP_PRIVATE,
@@ -227,6 +231,17 @@ export class Column {
       expect(this.map(IOVA + page * PAGE, count * PAGE, MEMORY + page * PAGE)).toBe('ok')
       page += count
     }
+  }
+
+  /** Maps a dma-buf of so many pages, registers of another device, at IOVA by the call of an iommufd. */
+  mapDmaBuf(npages: number): string {
+    const ranges = [{ frame: 2 ** 31, npages }]
+    const length = npages * PAGE
+    const dmaBuf: DmaBuf = { size: length, ranges, attach: () => true, detach: () => {} }
+    const fd = must(this.process.installFile(new File('dmabuf', { dmaBuf })))
+    const flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE
+    const values = { flags, ioas_id: 1, fd, length, iova: IOVA }
+    return this.call(IOMMU_IOAS_MAP_FILE, writeStruct(iommu_ioas_map_file, values))
   }
 
   /** `'ok, 0x1000 bytes'`, or the errno with the size that is in the struct afterwards. */

@@ -66,6 +66,21 @@ export const unmapping: readonly DifferenceRow[] = [
         type1: 'ok, 0x0 bytes, left 0-4',
         iommufd: 'EINVAL, 0x1000 bytes, left 0-4',
       },
+      {
+        what: 'IOMMU_IOAS_MAP_FILE of a dma-buf of 2 pages',
+        type1: 'ENOTTY',
+        iommufd: 'ok',
+      },
+      {
+        what: 'unmap of its first page',
+        type1: 'ok, 0x0 bytes, left none',
+        iommufd: 'EOPNOTSUPP, 0x1000 bytes, left 0-2',
+      },
+      {
+        what: 'unmap of both',
+        type1: 'ok, 0x0 bytes, left none',
+        iommufd: 'ok, 0x2000 bytes, left none',
+      },
     ],
   },
   {
