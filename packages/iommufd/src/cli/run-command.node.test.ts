@@ -120,9 +120,18 @@ describe.skipIf(why !== '')(`iommufd run${why}`, () => {
       expect(lines[failed + 2]).toMatch(/^ {4}remedy: /)
     })
 
-    test.each(['pins', 'descriptors'])('--record is verified by replay: %s', (name) => {
+    test('L8: a dma-buf is mapped, revoked from another process, closed', () => {
+      const file = join(command.folder, 'dmabuf-descriptors.jsonl')
+      const program = command.compile('dmabuf') ?? ''
+      const ran = command.run(['run', '--selftest', '--record', file, '--', program])
+      expect([ran.status, ran.stdout]).toEqual([0, 'dmabuf\n'])
+      expect(readFileSync(file, 'utf8').match(/"newFd":\d+/g)).toHaveLength(3)
+    })
+
+    const programs = ['pins', 'descriptors', 'dmabuf']
+    test.each(programs)('--record is verified by replay: %s', (name) => {
       const file = join(command.folder, `${name}.jsonl`)
-      const program = name === 'pins' ? pins : descriptors
+      const program = command.compile(name)
       const ran = command.run(['run', '--selftest', '--record', file, '--', program ?? ''])
       expect(ran.status).toBe(0)
       const replayed = command.run(['replay', file])

@@ -10,6 +10,8 @@ import {
   IOMMU_TEST_OP_ACCESS_RW,
   IOMMU_TEST_OP_CREATE_ACCESS,
   IOMMU_TEST_OP_DESTROY_ACCESS_PAGES,
+  IOMMU_TEST_OP_DMABUF_GET,
+  IOMMU_TEST_OP_DMABUF_REVOKE,
   IOMMU_VEVENTQ_ALLOC,
   iommu_fault_alloc,
   iommu_ioas_map_file,
@@ -31,8 +33,17 @@ function opOf(arg: Uint8Array): number {
 /** Where a struct names a descriptor that the program has, -1: nowhere. */
 export function givenFdAt(cmd: number, arg: Uint8Array): number {
   if (cmd === IOMMU_IOAS_MAP_FILE) return within(arg, iommu_ioas_map_file.at.fd)
-  if (cmd !== IOMMU_TEST_CMD || arg.length < 12 || !ON_ACCESS.has(opOf(arg))) return -1
-  return iommu_test_cmd.at.id
+  if (cmd !== IOMMU_TEST_CMD || arg.length < 12) return -1
+  const op = opOf(arg)
+  if (op === IOMMU_TEST_OP_DMABUF_REVOKE) {
+    return within(arg, iommu_test_cmd.at.dmabuf_revoke_dmabuf_fd)
+  }
+  return ON_ACCESS.has(op) ? iommu_test_cmd.at.id : -1
+}
+
+/** Whether a call gives a descriptor that its struct does not tell. */
+export function givesUntoldFd(cmd: number, arg: Uint8Array): boolean {
+  return cmd === IOMMU_TEST_CMD && arg.length >= 12 && opOf(arg) === IOMMU_TEST_OP_DMABUF_GET
 }
 
 /** Where a struct tells a descriptor that the program has got, -1: nowhere. */

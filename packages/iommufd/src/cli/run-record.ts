@@ -11,7 +11,7 @@ import { encodeHex, formatU64 } from '../trace/hex.js'
 import type { IoctlCall, TraceCall } from '../trace/trace.js'
 import { argOf, traceCall } from './run-calls.js'
 import type { RunOutput } from './run-output.js'
-import { givenFdAt, newFdAt } from './run-record-fds.js'
+import { givenFdAt, givesUntoldFd, newFdAt } from './run-record-fds.js'
 import { type Look, pageOf, RecordedMemory } from './run-record-memory.js'
 import { RecordedProcess } from './run-record-process.js'
 
@@ -113,7 +113,10 @@ export class Recorder implements CallObserver, MemoryObserver {
       return
     }
     const newFd = served.newFd < 0 ? -1 : process.takeFd(served.process.inodeOf(served.newFd))
-    this.#write({ ...call, ...this.#translated(served, call, newFd), newFd: undefined })
+    const { arg } = call
+    const isUntold = newFd >= 0 && arg !== undefined && givesUntoldFd(served.cmd, arg)
+    const translated = this.#translated(served, call, newFd)
+    this.#write({ ...call, ...translated, newFd: isUntold ? newFd : undefined })
   }
 
   /** The struct before and after, with the recording's descriptors. */
