@@ -140,7 +140,8 @@ const tellers: ReadonlyMap<number, (cmd: TestCmd) => string> = new Map([
   [
     IOMMU_TEST_OP_DMABUF_REVOKE,
     ({ dmabuf_revoke_dmabuf_fd, dmabuf_revoke_revoked }: TestCmd) =>
-      `dma-buf ${dmabuf_revoke_dmabuf_fd} ${dmabuf_revoke_revoked === 0 ? 'restored' : 'revoked'}`,
+      `dma-buf ${dmabuf_revoke_dmabuf_fd} unmapped everywhere, ` +
+      `${dmabuf_revoke_revoked === 0 ? 'new mappings admitted' : 'new mappings refused'}`,
   ],
 ])
 

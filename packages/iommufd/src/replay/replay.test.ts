@@ -2,6 +2,9 @@
 import fc from 'fast-check'
 import { describe, expect, test, vi } from 'vitest'
 import { mapArgPage, recording } from '../../test/lines.js'
+import dmabuf1 from '../../test/traces/dmabuf/tiny-1.jsonl?raw'
+import dmabuf2 from '../../test/traces/dmabuf/tiny-2.jsonl?raw'
+import dmabuf3 from '../../test/traces/dmabuf/tiny-3.jsonl?raw'
 import ioas1 from '../../test/traces/ioas/tiny-1.jsonl?raw'
 import ioas2 from '../../test/traces/ioas/tiny-2.jsonl?raw'
 import ioas3 from '../../test/traces/ioas/tiny-3.jsonl?raw'
@@ -45,6 +48,12 @@ describe('recordings without devices', () => {
       first: [],
     })
   })
+})
+
+test.each([dmabuf1, dmabuf2, dmabuf3])('L8: dmabuf/tiny-%# agrees throughout', (text) => {
+  const { agreements, calls, first } = replay(text)
+  expect(first).toEqual([])
+  expect(agreements).toBe(calls)
 })
 
 describe('a planted difference is found, and nothing else', () => {
