@@ -164,6 +164,18 @@ describe('L8: a dma-buf is mapped', () => {
     expect([s.exporter.importers.size, s.exporter.isReleased]).toEqual([0, true])
   })
 
+  test('a domain maps it also after the process that mapped it has ended', () => {
+    const s = new Scene()
+    const heir = s.program.fork()
+    expect(s.map()).toBe('ok')
+    s.program.process.exit()
+    const domain = new TestDomain(s.world)
+    must(addDomain(heir.ioas(s.id).iopt, domain))
+    expect(framesOf(domain)).toEqual([0, 1, 2, 3])
+    expect(heir.unmap(s.id, 0, U64_MAX).outcome).toBe('ok')
+    expect([domain.entries.size, s.exporter.importers.size]).toEqual([0, 0])
+  })
+
   test('what is refused leaves no attachment and no file behind', () => {
     const s = new Scene()
     const second = s.domain(s.id, 2048)

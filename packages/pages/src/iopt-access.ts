@@ -143,8 +143,8 @@ function lastIndex(iter: ContigIter): number {
 /** Memory of another driver is for devices: there may be no page behind it. */
 function refuseDmaBuf(iopt: IoPagetable, iter: ContigIter): number {
   const { engine, tables } = iopt
-  const { area, iovaHi, iovaLo, lastHi, lastLo } = iter
-  if (tables.pages.dmaBuf(tables.areas.pages[area] as number) === undefined) return 0
+  if (tables.pages.dmaBuf(tables.areas.pages[iter.area] as number) === undefined) return 0
+  const { iovaHi, iovaLo, lastHi, lastLo } = iter
   return engine.refusals.refuse(DMABUF_NOT_FOR_CPU, iovaHi, iovaLo, lastHi, lastLo)
 }
 

@@ -4,7 +4,8 @@
  *
  * Invariant: a request is placed whole before anything is inserted; a request that is refused leaves
  * no area and no reference behind. Nothing is pinned while no domain needs the frames, so memory
- * that is not there is accepted here and refused when something pins it.
+ * that is not there is accepted here and refused when something pins it. Only a dma-buf is attached to
+ * at once, so one that is gone is refused here.
  */
 
 import { isAfter, previousHi, previousLo, sumHi, sumWraps } from '@iommufd/core'
