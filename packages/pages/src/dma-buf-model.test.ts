@@ -20,6 +20,7 @@ const steps: fc.Arbitrary<Step>[] = [
   mapping.map((args) => (model) => model.map(...args)),
   mapping.map((args) => (model) => model.map(...args)),
   fc.tuple(some, inside, space, page).map((args) => (model) => model.copy(...args)),
+  fc.tuple(some, inside, space, page).map((args) => (model) => model.copy(...args)),
   some.map((n) => (model) => model.unmap(n)),
   fc.tuple(buffer, fc.boolean()).map((args) => (model) => model.revoke(...args)),
   space.map((which) => (model) => model.addDomain(which)),

@@ -201,6 +201,16 @@ describe('L8: a dma-buf is mapped', () => {
   })
 })
 
+test('L8: a page that cannot be mapped takes those of the batches before it out again', () => {
+  const s = new Scene()
+  const { exporter, fd } = Exporter.open(s.program.process, 20_000)
+  const domain = s.domain()
+  domain.broken = page(19_999)
+  const values = { flags: RW_FIXED, ioas_id: s.id, iova: IOVA, length: 20_000 * PAGE, fd }
+  expect(s.program.mapFile(values).outcome).toBe('EADDRINUSE TEST_ENTRY_IN_USE')
+  expect([domain.entries.size, exporter.importers.size]).toEqual([0, 0])
+})
+
 describe('L8: the size of a dma-buf', () => {
   test.each([
     ['its last byte', 4 * PAGE - 1, 1, 'ok'],
@@ -245,6 +255,19 @@ describe('L8: a dma-buf is revoked', () => {
     expect(s.program.unmap(s.id, 0, U64_MAX).length).toBe(BigInt(5 * PAGE))
     expect(s.program.unmap(s.other, 0, U64_MAX).length).toBe(BigInt(8 * PAGE))
     expect(s.exporter.importers.size).toBe(0)
+  })
+
+  test('of two areas in one address space the one that is left is unmapped', () => {
+    const s = new Scene()
+    const domain = s.domain()
+    expect(s.map()).toBe('ok')
+    const ids = { src_ioas_id: s.id, dst_ioas_id: s.id }
+    const range = { src_iova: IOVA, dst_iova: page(8), length: NPAGES * PAGE }
+    expect(s.program.copy({ ...ids, ...range, flags: RW_FIXED }).outcome).toBe('ok')
+    expect(s.program.unmap(s.id, IOVA, NPAGES * PAGE).outcome).toBe('ok')
+    expect(framesOf(domain)).toEqual([0, 1, 2, 3])
+    s.exporter.revoke()
+    expect(domain.entries.size).toBe(0)
   })
 
   test('nothing else of the address space is touched', () => {
