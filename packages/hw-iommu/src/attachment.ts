@@ -31,6 +31,10 @@ export class Attachment {
     return this.#devices.size
   }
 
+  get devices(): IterableIterator<Device> {
+    return this.#devices.keys()
+  }
+
   has(dev: Device): boolean {
     return this.#devices.has(dev)
   }

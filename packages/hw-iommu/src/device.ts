@@ -7,6 +7,7 @@
  */
 import type { IommuOps, IommuResvRegion } from './driver.js'
 import type { IommuGroup } from './iommu-group.js'
+import type { DeviceIopf } from './iopf-queue.js'
 
 /** The PASID that stands for DMA without one. */
 export const IOMMU_NO_PASID = 0
@@ -17,11 +18,17 @@ export interface DeviceOptions {
    * true; without it a device can be bound only where unsafe interrupts are allowed.
    */
   readonly isolatedMsi?: boolean
+  /**
+   * Whether it is a virtual function of PCI that asks for pages through what it shares with the
+   * others (PRI), so that a refused request would harm them. Default false.
+   */
+  readonly sharesPri?: boolean
 }
 
 export class Device {
   readonly name: string
   readonly isolatedMsi: boolean
+  readonly sharesPri: boolean
   /** The driver of its IOMMU, undefined while it has none. */
   ops: IommuOps | undefined
   /** Devices that its IOMMU cannot tell apart from it. */
@@ -33,10 +40,13 @@ export class Device {
   maxPasids = 0
   /** IOMMU_HW_CAP_PCI_PASID_*: what it can ask for with a PASID beside reading and writing. */
   pasidCapabilities = 0
+  /** The pages that it has asked for; undefined until a domain that handles such requests is used. */
+  iopf: DeviceIopf | undefined
 
   constructor(name: string, options: DeviceOptions = {}) {
     this.name = name
     this.isolatedMsi = options.isolatedMsi ?? true
+    this.sharesPri = options.sharesPri ?? false
   }
 
   /** Whether its IOMMU has the capability, IOMMU_CAP_*. */

@@ -9,6 +9,7 @@
  */
 import type { Device } from './device.js'
 import type { IommuGroup } from './iommu-group.js'
+import type { IopfHandler, PageRequest } from './iopf.js'
 import type { Iotlb } from './iotlb.js'
 import type { IotlbGather } from './iotlb-gather.js'
 import type { Translation } from './translation.js'
@@ -64,6 +65,11 @@ export interface AttachableDomain {
    * detach, it must succeed. Where it or the blocked domain's is missing, PASIDs are refused.
    */
   setDevPasid?(dev: Device, pasid: number, old: AttachableDomain | undefined): number
+  /**
+   * Set by iommufd, before any device uses the domain: takes the page requests of its devices. A
+   * driver whose devices can ask for pages tells its `IopfQueue` of every change (`IopfQueue.move`).
+   */
+  iopfHandler?: IopfHandler
   /** Nobody uses the domain any more; one-to-one and interrupt pages may be mapped still. */
   free?(): void
 }
@@ -201,4 +207,11 @@ export interface IommuOps {
     flags: number,
     userData: UserData,
   ): NestedDomain | number
+  /**
+   * Tells the device the answer, IOMMU_PAGE_RESP_*, to the group of requests that ends with `lastPage`.
+   * Called once for each group that was reported, at times before the report returns.
+   */
+  pageResponse?(dev: Device, lastPage: PageRequest, code: number): void
+  /** Guests have tables of PASIDs of their own: page requests for any PASID go to a nested domain. */
+  readonly userPasidTable?: boolean
 }

@@ -8,6 +8,7 @@
  */
 import { type IommufdCtx, IommufdObject, type ObjectType } from '@iommufd/core'
 import { addDomain, type IommuDomain, type IommufdIoas, removeDomain } from '@iommufd/pages'
+import type { Device } from './device.js'
 import { DomainView } from './domain-view.js'
 import type { NestedDomain, PagingDomain } from './driver.js'
 import type { IommufdFaultQueue } from './fault-queue.js'
@@ -29,6 +30,16 @@ export abstract class IommufdHwpt extends IommufdObject {
   useFaultQueue(queue: IommufdFaultQueue): void {
     queue.users++
     this.#faultQueue = queue
+    this.domain.iopfHandler = (group) => queue.add(group)
+  }
+
+  get handlesFaults(): boolean {
+    return this.#faultQueue !== undefined
+  }
+
+  /** The device does not use the table for the PASID any more: its faults have got their answers. */
+  dropFaults(dev: Device, pasid: number): void {
+    this.#faultQueue?.drop(dev, pasid)
   }
 
   override destroy(): void {

@@ -49,11 +49,21 @@ export { Iommu, type IommuOptions } from './iommu.js'
 export { IommuGroup } from './iommu-group.js'
 export { DEVICE, IommufdDevice } from './iommufd-device.js'
 export { IommufdGroup } from './iommufd-group.js'
+export {
+  IOMMU_PAGE_RESP_FAILURE,
+  IOMMU_PAGE_RESP_INVALID,
+  IOMMU_PAGE_RESP_SUCCESS,
+  IopfGroup,
+  type IopfHandler,
+  type PageRequest,
+} from './iopf.js'
+export { DeviceIopf, IopfQueue } from './iopf-queue.js'
 export { Iotlb } from './iotlb.js'
 export { IotlbGather } from './iotlb-gather.js'
 export { type Aperture, PageTableDomain } from './page-table-domain.js'
 export * as hwIommuRefusals from './refusals.js'
 export { registerHwIommu } from './register.js'
+export { iommu_report_device_fault } from './report-fault.js'
 export { MsiDesc } from './sw-msi.js'
 export { iovaToPhys, Translation } from './translation.js'
 export { UserData } from './user-data.js'

@@ -69,6 +69,7 @@ export class IommufdDevice extends IommufdObject {
     }
     const idev = new IommufdDevice(igroup, dev, holdsContext)
     idev.users = 1
+    igroup.bound.set(dev, idev)
     ctx.objects.reserve(idev)
     ctx.objects.finalize(idev)
     return idev
@@ -85,6 +86,7 @@ export class IommufdDevice extends IommufdObject {
   }
 
   override destroy(): void {
+    this.igroup.bound.delete(this.dev)
     this.igroup.group.releaseDmaOwner()
     if (this.#holdsContext) this.ctx.put()
   }

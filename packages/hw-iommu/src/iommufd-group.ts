@@ -7,7 +7,7 @@
  * attached, every table of the group is made for use with PASIDs. A refused call leaves devices,
  * tables and reservations as they were.
  */
-import type { IommufdCtx } from '@iommufd/core'
+import type { IommufdCtx, IommufdObject } from '@iommufd/core'
 import { Attachment } from './attachment.js'
 import { type Device, IOMMU_NO_PASID } from './device.js'
 import { type IommufdHwpt, putHwpt } from './hwpt.js'
@@ -16,6 +16,7 @@ import {
   DEVICE_ATTACHED_ALREADY,
   DEVICE_HWPT_WITHOUT_PASID,
   DEVICE_NOT_ATTACHED,
+  FAULT_HWPT_FOR_VF,
   GROUP_HAS_OTHER_HWPT,
   GROUP_USES_PASIDS,
   HWPT_WITHOUT_PASID,
@@ -26,6 +27,8 @@ import { GroupMsiPages } from './sw-msi.js'
 export class IommufdGroup {
   readonly ctx: IommufdCtx
   readonly group: IommuGroup
+  /** Bound devices of the group, and the objects that programs name them by. */
+  readonly bound: Map<Device, IommufdObject> = new Map()
   readonly #msiPages: GroupMsiPages
   readonly #attachments = new Map<number, Attachment>()
 
@@ -80,6 +83,7 @@ export class IommufdGroup {
       this.#attachments.delete(pasid)
     }
     attachment.remove(dev)
+    attachment.hwpt.dropFaults(dev, pasid)
     return attachment.hwpt
   }
 
@@ -97,6 +101,7 @@ export class IommufdGroup {
       return rc
     }
     attachment.moveTo(hwpt, reserved)
+    for (const moved of attachment.devices) old.dropFaults(moved, pasid)
     hwpt.users += attachment.size
     old.users -= attachment.size - 1
     putHwpt(this.ctx, old)
@@ -122,14 +127,14 @@ export class IommufdGroup {
   }
 
   #attachHardware(dev: Device, pasid: number, hwpt: IommufdHwpt): number {
-    const rc = this.#checkPasid(pasid, hwpt)
+    const rc = this.#checkFaults(dev, hwpt) || this.#checkPasid(pasid, hwpt)
     if (rc < 0) return rc
     if (pasid === IOMMU_NO_PASID) return this.group.attach(hwpt.domain)
     return this.group.pasids.set(dev, pasid, hwpt.domain)
   }
 
   #replaceHardware(dev: Device, pasid: number, hwpt: IommufdHwpt): number {
-    const rc = this.#checkPasid(pasid, hwpt)
+    const rc = this.#checkFaults(dev, hwpt) || this.#checkPasid(pasid, hwpt)
     if (rc < 0) return rc
     if (pasid === IOMMU_NO_PASID) return this.group.replace(hwpt.domain)
     return this.group.pasids.set(dev, pasid, hwpt.domain)
@@ -138,6 +143,12 @@ export class IommufdGroup {
   #detachLast(pasid: number): void {
     if (pasid === IOMMU_NO_PASID) this.group.detach()
     else this.group.pasids.remove(pasid)
+  }
+
+  /** A failed page request of one virtual function would stop the requests of all. */
+  #checkFaults(dev: Device, hwpt: IommufdHwpt): number {
+    if (!dev.sharesPri || !hwpt.handlesFaults) return 0
+    return this.ctx.engine.refusals.refuse(FAULT_HWPT_FOR_VF, hwpt.id)
   }
 
   /** Tables with PASIDs and tables without do not go together. */

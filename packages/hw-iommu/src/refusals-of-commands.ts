@@ -34,6 +34,15 @@ export const FAULT_QUEUE_LENGTH: RefusalSite = {
   remedy: 'read whole struct iommu_hwpt_pgfault, write whole struct iommu_hwpt_page_response',
 }
 
+export const FAULT_GROUP_TOO_LARGE: RefusalSite = {
+  id: 'FAULT_GROUP_TOO_LARGE',
+  errno: EINVAL,
+  spec: 'L7',
+  operands: { length: 'u32' },
+  sentence: 'the first group of faults has {length} bytes, more than the buffer',
+  remedy: 'read with a buffer of at least {length} bytes: a group is read whole',
+}
+
 export const FAULT_RESPONSE_CODE: RefusalSite = {
   id: 'FAULT_RESPONSE_CODE',
   errno: EINVAL,

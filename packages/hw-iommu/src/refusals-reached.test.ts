@@ -37,6 +37,8 @@ import {
   Iommu,
   type IommufdDevice,
   type IommuGroup,
+  IopfQueue,
+  iommu_report_device_fault,
   iommufd_device_attach,
   iommufd_device_bind,
   iommufd_device_replace,
@@ -48,6 +50,8 @@ type Name = keyof typeof hwIommuRefusals
 
 const PASID = IOMMU_HWPT_ALLOC_PASID
 const WINDOW = { start: 0x800_0000n, length: 0x10_0000n, type: IOMMU_RESV_SW_MSI }
+
+const REQUEST = { pasid: undefined, grpid: 1, perm: 1, addr: 0n, lastPage: true }
 
 /** A bound device with 8 PASIDs, and address space 1. */
 class Scene {
@@ -86,6 +90,16 @@ class Scene {
     const { world } = this
     const answer = world.ioctl(IOMMU_FAULT_QUEUE_ALLOC, iommu_fault_alloc, values)
     return { ret: answer.ret, fd: answer.out_fault_fd }
+  }
+
+  /** A table with a new fault queue, and the descriptor of the queue. */
+  withFaults(): { id: number; fd: number } {
+    const fd = this.faultQueue().fd
+    const [fault_id] = [...this.world.ctx.objects].map(({ id }) => id).slice(-1)
+    return {
+      id: this.alloc({ flags: IOMMU_HWPT_FAULT_ID_VALID, fault_id: fault_id as number }),
+      fd,
+    }
   }
 
   /** A response, cookie and code, written to a new fault queue. */
@@ -176,6 +190,15 @@ const provoked: Record<Name, (scene: Scene) => number> = {
     return scene.attach(scene.alloc({ flags: PASID }), 1)
   },
   GROUP_USES_PASIDS: (scene) => iommufd_device_replace(scene.withPasid().idev, 0, scene.alloc()),
+  FAULT_HWPT_FOR_VF: (scene) => {
+    const vf = scene.bind('vf', { group: 'vf', sharesPri: true })
+    return scene.attach(scene.withFaults().id, 0, vf)
+  },
+  PAGE_RESPONSE_UNSUPPORTED: (scene) => {
+    const { domain } = scene.world.hwpt(scene.withFaults().id)
+    return new IopfQueue(scene.world.engine).move(scene.plain().dev, domain, undefined)
+  },
+  FAULT_UNHANDLED: (scene) => iommu_report_device_fault(scene.idev.dev, REQUEST),
   MSI_PAGES_EXHAUSTED: (scene) => {
     const map = scene.msi()
     for (let i = 1n; i <= 64n; i++) map(i << 12n)
@@ -215,6 +238,12 @@ const provoked: Record<Name, (scene: Scene) => number> = {
     return scene.faultQueue().ret
   },
   FAULT_QUEUE_LENGTH: (scene) => scene.world.process.read(scene.faultQueue().fd, DATA, 41),
+  FAULT_GROUP_TOO_LARGE: (scene) => {
+    const { id, fd } = scene.withFaults()
+    scene.attach(id)
+    iommu_report_device_fault(scene.idev.dev, REQUEST)
+    return scene.world.process.read(fd, DATA, 0)
+  },
   FAULT_RESPONSE_CODE: (scene) => scene.respond([0, 2]),
   FAULT_RESPONSE_COOKIE: (scene) => scene.respond([0, 1]),
   HW_INFO_FLAGS_UNKNOWN: ({ world }) =>

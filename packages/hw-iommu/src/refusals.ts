@@ -191,6 +191,34 @@ export const GROUP_USES_PASIDS: RefusalSite = {
   remedy: 'use a table made with IOMMU_HWPT_ALLOC_PASID, or detach the PASIDs first',
 }
 
+export const FAULT_HWPT_FOR_VF: RefusalSite = {
+  id: 'FAULT_HWPT_FOR_VF',
+  errno: EINVAL,
+  spec: 'E10',
+  operands: { hwpt: 'u32' },
+  sentence:
+    'hwpt {hwpt} handles page faults, and the device is a virtual function that shares its page requests with others',
+  remedy: 'use a table made without IOMMU_HWPT_FAULT_ID_VALID',
+}
+
+export const PAGE_RESPONSE_UNSUPPORTED: RefusalSite = {
+  id: 'PAGE_RESPONSE_UNSUPPORTED',
+  errno: ENODEV,
+  spec: 'section 8',
+  operands: {},
+  sentence: 'the IOMMU driver of the device cannot tell it answers to page requests',
+  remedy: 'give the driver the op pageResponse, or use a table without a fault queue',
+}
+
+export const FAULT_UNHANDLED: RefusalSite = {
+  id: 'FAULT_UNHANDLED',
+  errno: EINVAL,
+  spec: 'section 8',
+  operands: { pasid: 'u32' },
+  sentence: 'no table that handles page faults is attached for PASID {pasid} of the device',
+  remedy: 'attach a table made with IOMMU_HWPT_FAULT_ID_VALID',
+}
+
 export const MSI_PAGES_EXHAUSTED: RefusalSite = {
   id: 'MSI_PAGES_EXHAUSTED',
   errno: EOVERFLOW,

@@ -13,7 +13,9 @@ import {
   IommuGroup,
   type IommuOps,
   type IommuResvRegion,
+  IopfQueue,
   type NestedDomain,
+  type PageRequest,
   type PagingDomain,
   type Translation,
   type UserData,
@@ -27,6 +29,7 @@ export interface ToyDeviceOptions {
   readonly dirtyTracking?: boolean
   readonly enforces?: boolean
   readonly regions?: readonly IommuResvRegion[]
+  readonly sharesPri?: boolean
   /** PASIDs below this number can be sent. */
   readonly pasids?: number
 }
@@ -42,6 +45,10 @@ export class ToyDevice extends Device {
   readonly pasids: Map<number, AttachableDomain> = new Map()
   /** Whether it takes a domain: 0 or a negative errno. */
   accepts: (domain: AttachableDomain) => number = () => 0
+  /** Where its page requests go. */
+  iopfQueue: IopfQueue | undefined
+  /** Answers to its page requests: `grpid:code`. */
+  readonly answers: string[] = []
 
   constructor(name: string, options: ToyDeviceOptions = {}) {
     super(name, options)
@@ -50,18 +57,22 @@ export class ToyDevice extends Device {
   }
 
   use(domain: AttachableDomain): number {
-    const rc = this.accepts(domain)
+    const rc = this.accepts(domain) || this.#move(domain, this.current)
     if (rc === 0) this.current = domain
     return rc
   }
 
   usePasid(pasid: number, domain: AttachableDomain, old: AttachableDomain | undefined): number {
     if (this.pasids.get(pasid) !== old) throw new Error(`PASID ${pasid} was something else`)
-    const rc = this.accepts(domain)
+    const rc = this.accepts(domain) || this.#move(domain, old)
     if (rc !== 0) return rc
     if (domain.type === 'blocked') this.pasids.delete(pasid)
     else this.pasids.set(pasid, domain)
     return 0
+  }
+
+  #move(next: AttachableDomain, old: AttachableDomain | undefined): number {
+    return this.iopfQueue?.move(this, next, old) ?? 0
   }
 }
 
@@ -207,6 +218,19 @@ export class ToyDriver extends PlainDriver {
   readonly identityDomain: AttachableDomain = plainDomain(this, 'identity')
   /** Data that came with the last table. */
   data: Uint8Array | undefined
+  readonly iopfQueue: IopfQueue = new IopfQueue(this.iommu.engine)
+  /** Whether guests have tables of PASIDs of their own. */
+  userPasidTable = false
+
+  override probeDevice(dev: Device): number {
+    const rc = super.probeDevice(dev)
+    if (rc === 0) (dev as ToyDevice).iopfQueue = this.iopfQueue
+    return rc
+  }
+
+  pageResponse(dev: Device, lastPage: PageRequest, code: number): void {
+    ;(dev as ToyDevice).answers.push(`${lastPage.grpid}:${code}`)
+  }
 
   domainAllocPagingFlags(
     dev: Device,

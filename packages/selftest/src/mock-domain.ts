@@ -7,7 +7,12 @@
  * used by a device that does not.
  */
 import type { Iommufd } from '@iommufd/core'
-import { type IommuOps, type NestedDomain, PageTableDomain } from '@iommufd/hw-iommu'
+import {
+  type AttachableDomain,
+  type IommuOps,
+  type NestedDomain,
+  PageTableDomain,
+} from '@iommufd/hw-iommu'
 import { createPageTable, type PageTable, pageTableFormats } from '@iommufd/hw-iommu/pagetable'
 import {
   MOCK_APERTURE_LAST,
@@ -38,13 +43,13 @@ export class MockDomain extends PageTableDomain {
     return this.dirtyOps !== undefined
   }
 
-  override attachDev(dev: MockDevice): number {
-    if (!this.tracksDirty || dev.tracksDirty) return 0
+  override attachDev(dev: MockDevice, old: AttachableDomain | undefined): number {
+    if (!this.tracksDirty || dev.tracksDirty) return dev.changeDomain(this, old)
     return this.#engine.refusals.refuse(DEVICE_WITHOUT_DIRTY)
   }
 
-  setDevPasid(dev: MockDevice, pasid: number): number {
-    return setPasid(this.#engine, dev, pasid)
+  setDevPasid(dev: MockDevice, pasid: number, old: AttachableDomain | undefined): number {
+    return setPasid(this.#engine, dev, pasid, this, old)
   }
 
   override map(
@@ -81,16 +86,23 @@ export class MockNestedDomain implements NestedDomain {
     this.owner = owner
   }
 
-  attachDev(): number {
-    return 0
+  attachDev(dev: MockDevice, old: AttachableDomain | undefined): number {
+    return dev.changeDomain(this, old)
   }
 
-  setDevPasid(dev: MockDevice, pasid: number): number {
-    return setPasid(this.#engine, dev, pasid)
+  setDevPasid(dev: MockDevice, pasid: number, old: AttachableDomain | undefined): number {
+    return setPasid(this.#engine, dev, pasid, this, old)
   }
 }
 
-/** The device uses a table for the PASID, or refuses it. */
-function setPasid(engine: Iommufd, dev: MockDevice, pasid: number): number {
-  return dev.takesTable(pasid) ? 0 : engine.refusals.refuse(MOCK_PASID_REFUSED, pasid)
+/** The device uses `next` for the PASID in place of `old`, or refuses it. */
+function setPasid(
+  engine: Iommufd,
+  dev: MockDevice,
+  pasid: number,
+  next: AttachableDomain,
+  old: AttachableDomain | undefined,
+): number {
+  if (!dev.takesTable(pasid)) return engine.refusals.refuse(MOCK_PASID_REFUSED, pasid)
+  return dev.changeDomain(next, old)
 }

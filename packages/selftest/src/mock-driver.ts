@@ -15,6 +15,7 @@ import {
   type Iommu,
   IommuGroup,
   type IommuOps,
+  IopfQueue,
   type NestedDomain,
   type PagingDomain,
   type UserData,
@@ -50,19 +51,24 @@ export class MockDriver implements IommuOps {
   readonly blockedDomain: AttachableDomain = {
     type: 'blocked',
     owner: this,
-    attachDev: () => 0,
-    setDevPasid(dev, pasid) {
+    attachDev(dev, old) {
+      return (dev as MockDevice).changeDomain(this, old)
+    },
+    setDevPasid(dev, pasid, old) {
       ;(dev as MockDevice).blockPasid(pasid)
-      return 0
+      return (dev as MockDevice).changeDomain(this, old)
     },
   }
+  readonly userPasidTable = true
   readonly #iommu: Iommu
   readonly #engine: Iommufd
+  readonly #iopfQueue: IopfQueue
   readonly #words = new Uint32Array(iommu_hwpt_selftest.size / 4)
 
   constructor(iommu: Iommu) {
     this.#iommu = iommu
     this.#engine = iommu.engine
+    this.#iopfQueue = new IopfQueue(iommu.engine)
   }
 
   capable(dev: MockDevice, cap: number): boolean {
@@ -71,8 +77,13 @@ export class MockDriver implements IommuOps {
   }
 
   probeDevice(dev: Device): number {
-    return dev instanceof MockDevice ? 0 : -ENODEV
+    if (!(dev instanceof MockDevice)) return -ENODEV
+    dev.iopfQueue = this.#iopfQueue
+    return 0
   }
+
+  /** A mock device has asked because a test said so, and does not wait for the answer. */
+  pageResponse(): void {}
 
   hwInfo(_dev: Device, type: number): HwInfo | number {
     if (type !== IOMMU_HW_INFO_TYPE_DEFAULT && type !== IOMMU_HW_INFO_TYPE_SELFTEST) {

@@ -30,6 +30,7 @@ import {
   IOMMU_TEST_OP_PASID_DETACH,
   IOMMU_TEST_OP_PASID_REPLACE,
   IOMMU_TEST_OP_SET_TEMP_MEMORY_LIMIT,
+  IOMMU_TEST_OP_TRIGGER_IOPF,
   iommu_test_cmd,
   PAGE_SIZE,
 } from '@iommufd/uapi'
@@ -43,6 +44,7 @@ import {
 import { checkMap, mockDomain, mockDomainReplace } from './device-ops.js'
 import { dirty } from './dirty-ops.js'
 import { dmaBufGet, dmaBufRevoke } from './dma-buf-ops.js'
+import { triggerIopf } from './iopf-ops.js'
 import { MockDriver } from './mock-driver.js'
 import { pasidAttach, pasidCheckHwpt, pasidDetach, pasidReplace } from './pasid-ops.js'
 import {
@@ -83,6 +85,7 @@ export function registerSelftest(engine: Iommufd, tables: IopTables): TestOps {
     [IOMMU_TEST_OP_DIRTY, dirty],
     [IOMMU_TEST_OP_DMABUF_GET, dmaBufGet],
     [IOMMU_TEST_OP_DMABUF_REVOKE, dmaBufRevoke],
+    [IOMMU_TEST_OP_TRIGGER_IOPF, triggerIopf],
     [IOMMU_TEST_OP_MD_CHECK_MAP, checkMap],
     [IOMMU_TEST_OP_MD_CHECK_REFS, checkRefs],
     [IOMMU_TEST_OP_CREATE_ACCESS, createAccess],
