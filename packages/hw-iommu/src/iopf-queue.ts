@@ -82,8 +82,9 @@ export class IopfQueue {
    */
   move(dev: Device, next: AttachableDomain, old: AttachableDomain | undefined): number {
     const rc = next.iopfHandler === undefined ? 0 : this.#enable(dev)
-    if (rc === 0 && old?.iopfHandler !== undefined) this.#disable(dev)
-    return rc
+    if (rc < 0) return rc
+    if (old?.iopfHandler !== undefined) this.#disable(dev)
+    return 0
   }
 
   /** Forgets requests of incomplete groups: the hardware has lost some, so they cannot be told. */

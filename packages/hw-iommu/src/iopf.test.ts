@@ -100,6 +100,8 @@ describe('section 8, IOPF: to whom requests go', () => {
   test('a PASID goes to its own table, and to none when it is not attached', () => {
     const { world, idev, queue } = attached()
     const other = world.queue()
+    // Tables of PASIDs are a guest's; this device has none.
+    world.driver.userPasidTable = true
     idev.attach(world.table(idev, other), 3)
     world.report(idev, { grpid: 1 })
     world.report(idev, { grpid: 2, pasid: 3 })
