@@ -99,8 +99,9 @@ export class Caller {
     }
   }
 
-  /** Answers the call, also where the thread is held. */
+  /** Answers the call, also where the thread is held. What it has made readable is so when the program goes on. */
   reply(ret: number): void {
+    this.host.files.wake()
     this.#injector?.finish(ret)
     this.#injector = undefined
     if (this.#listener.pending) this.#listener.answer(ret)
@@ -149,7 +150,6 @@ export class Caller {
     this.#injector?.finish(-EIO)
     this.#injector = undefined
     this.host.memory.context = undefined
-    this.host.files.wake()
   }
 
   /** Closes a descriptor of the calling program. */

@@ -51,6 +51,10 @@ describe.skipIf(why !== '')(`iommufd run${why}`, () => {
       expect(selftest(descriptors)).toEqual({ ...OK, stdout: 'descriptors\n' })
     })
 
+    test('L7: page faults are there for poll and read when the call returns, and wake who waits', () => {
+      expect(selftest(command.compile('faults'))).toEqual({ ...OK, stdout: 'faults\n' })
+    })
+
     test('signals neither lose a call nor repeat one', () => {
       const { status, stdout } = command.run(['run', '--', storm ?? '', '4', '2000'])
       expect(stdout).toMatch(
