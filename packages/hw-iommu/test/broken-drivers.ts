@@ -231,6 +231,28 @@ class NeverDirty extends TableDomain {
   override markDirty(): void {}
 }
 
+/** The IOPF queue is not told of what is attached. */
+class TakesNoRequests extends TableDomain {
+  override attachDev(dev: TableDevice): number {
+    dev.current = this
+    return 0
+  }
+}
+
+/** The IOPF queue is not told of what was attached before. */
+class TakesRequestsForEver extends TableDomain {
+  override attachDev(dev: TableDevice): number {
+    dev.current = this
+    return dev.move(this, undefined)
+  }
+}
+
+class TakesNoRequestsOfPasids extends TableDomain {
+  override setDevPasid(): number {
+    return 0
+  }
+}
+
 class NotCoherent extends TableDomain {
   override enforceCacheCoherency(): boolean {
     return false
@@ -296,6 +318,12 @@ export const brokenDrivers: Readonly<Record<string, readonly [string, DriverUnde
     withClass(FlushesPartOfDirtyPage),
   ],
   'writes are not recorded': ['dirty-pages-are-reported', withClass(NeverDirty, 'amdv1')],
+  'page requests are not taken': ['page-requests-are-taken', withClass(TakesNoRequests)],
+  'page requests are taken for ever': ['page-requests-are-taken', withClass(TakesRequestsForEver)],
+  'page requests of PASIDs are not taken': [
+    'page-requests-of-pasids-are-taken',
+    withClass(TakesNoRequestsOfPasids),
+  ],
   'coherency is not enforced': ['coherency-is-enforced', withClass(NotCoherent)],
   'attach changes the device and refuses': [
     'refused-attach-changes-nothing',

@@ -18,6 +18,7 @@ import {
   IommuGroup,
   type IommuOps,
   type IommuResvRegion,
+  IopfQueue,
   PageTableDomain,
 } from '../src/index.js'
 import {
@@ -58,6 +59,8 @@ export class TableDevice extends Device {
   readonly groupNumber: number
   current: AttachableDomain | undefined
   isRefusing = false
+  /** Where its page requests go. */
+  iopfQueue: IopfQueue | undefined
 
   constructor(name: string, groupNumber: number, isDirect: boolean) {
     super(name)
@@ -69,9 +72,13 @@ export class TableDevice extends Device {
 
   use(domain: AttachableDomain): number {
     const isOther = domain.type === 'paging' && domain !== this.current
-    if (this.isRefusing && isOther) return -EIO
-    this.current = domain
-    return 0
+    const rc = this.isRefusing && isOther ? -EIO : this.move(domain, this.current)
+    if (rc === 0) this.current = domain
+    return rc
+  }
+
+  move(next: AttachableDomain, old: AttachableDomain | undefined): number {
+    return this.iopfQueue?.move(this, next, old) ?? 0
   }
 }
 
@@ -80,8 +87,8 @@ export class TableDomain extends PageTableDomain {
     return dev.use(this)
   }
 
-  setDevPasid(): number {
-    return 0
+  setDevPasid(dev: TableDevice, _pasid: number, old: AttachableDomain | undefined): number {
+    return dev.move(this, old)
   }
 
   enforceCacheCoherency(): boolean {
@@ -93,12 +100,14 @@ export class TableDriver implements IommuOps {
   readonly name = 'table'
   readonly format: FormatName
   readonly iommu: Iommu
+  readonly #iopfQueue: IopfQueue
   readonly #groups = new Map<number, IommuGroup>()
   readonly blockedDomain: AttachableDomain = this.#plain('blocked')
   readonly identityDomain: AttachableDomain = this.#plain('identity')
 
   constructor(iommu: Iommu, format: FormatName) {
     this.iommu = iommu
+    this.#iopfQueue = new IopfQueue(iommu.engine)
     this.format = format
   }
 
@@ -108,8 +117,12 @@ export class TableDriver implements IommuOps {
   }
 
   probeDevice(dev: Device): number {
-    return dev instanceof TableDevice ? 0 : -ENODEV
+    if (!(dev instanceof TableDevice)) return -ENODEV
+    dev.iopfQueue = this.#iopfQueue
+    return 0
   }
+
+  pageResponse(): void {}
 
   /** Groups last as long as the driver. */
   deviceGroup(dev: TableDevice): IommuGroup {
@@ -147,7 +160,7 @@ export class TableDriver implements IommuOps {
       type,
       owner: this,
       attachDev: (dev) => (dev as TableDevice).use(domain),
-      setDevPasid: () => 0,
+      setDevPasid: (dev, _pasid, old) => (dev as TableDevice).move(domain, old),
     }
     return domain
   }

@@ -8,6 +8,7 @@ import { attachChecks } from './attach-checks.js'
 import { type CheckResult, type DriverCheck, type DriverUnderTest, runCheck } from './check.js'
 import { deviceChecks } from './device-checks.js'
 import { dmaChecks } from './dma-checks.js'
+import { faultChecks } from './fault-checks.js'
 import { mapChecks } from './map-checks.js'
 import { randomChecks } from './random-check.js'
 
@@ -20,6 +21,7 @@ export const driverChecks: readonly DriverCheck[] = [
   ...mapChecks,
   ...randomChecks,
   ...dmaChecks,
+  ...faultChecks,
 ]
 
 /** Runs all checks, each on a machine of its own. */
