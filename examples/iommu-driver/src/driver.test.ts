@@ -19,5 +19,7 @@ test('what the driver does not offer', () => {
     'parts-of-frames-are-mapped',
     'pasids-are-kept-apart',
     'dirty-pages-are-reported',
+    'page-requests-are-taken',
+    'page-requests-of-pasids-are-taken',
   ])
 })

@@ -20,7 +20,7 @@ import { DATA, World } from './harness.js'
 import type { ToyDevice, ToyDeviceOptions } from './toy-driver.js'
 
 export const FAULT_SIZE: number = iommu_hwpt_pgfault.size
-export const RESPONSE_SIZE: number = iommu_hwpt_page_response.size
+const RESPONSE_SIZE: number = iommu_hwpt_page_response.size
 
 export type Fault = StructValue<typeof iommu_hwpt_pgfault>
 
