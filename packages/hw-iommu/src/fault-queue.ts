@@ -155,12 +155,11 @@ export class IommufdFaultQueue extends IommufdObject implements FileOperations {
     const { engine } = this.ctx
     const rc = engine.copyFromUser(task, hi, lo, responseBytes, 0, RESPONSE_SIZE)
     if (rc < 0) return rc
-    const code = ANSWERS.get(response.getInt32(RESPONSE.code, true))
-    if (code === undefined) {
-      return engine.refusals.refuse(FAULT_RESPONSE_CODE, response.getInt32(RESPONSE.code, true))
-    }
+    const code = response.getInt32(RESPONSE.code, true)
+    const answer = ANSWERS.get(code)
+    if (answer === undefined) return engine.refusals.refuse(FAULT_RESPONSE_CODE, code)
     const cookie = response.getInt32(RESPONSE.cookie, true)
-    if (this.#faults.answer(cookie, code)) return 0
+    if (this.#faults.answer(cookie, answer)) return 0
     return engine.refusals.refuse(FAULT_RESPONSE_COOKIE, cookie)
   }
 }

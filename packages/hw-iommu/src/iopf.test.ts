@@ -360,4 +360,32 @@ describe('fault points of reports', () => {
     }
     expect(world.report(idev, {})).toBe('ok')
   })
+
+  test.each([0, 3])('each of a replace, PASID %i, leaves what is outstanding', (pasid) => {
+    const scene = attached()
+    const { world, idev, queue } = scene
+    if (pasid !== 0) idev.attach(world.table(idev, queue), pasid)
+    const request = { pasid: pasid || undefined }
+    world.report(idev, request)
+    world.report(idev, { ...request, grpid: 2 })
+    world.faults(queue.fd, 1)
+    const next = world.table(idev, world.queue())
+    const before = world.state()
+    const { faults } = world.engine
+    for (let n = 1; ; n++) {
+      faults.arm(n)
+      const rc = idev.replace(next, pasid)
+      const { fired } = faults
+      faults.disarm()
+      if (!fired) {
+        expect([rc, n]).toEqual([next, 2])
+        break
+      }
+      expect(rc).toBe(-12)
+      expect(world.state()).toEqual(before)
+      expect([answersOf(idev), world.isReadable(queue)]).toEqual([[], true])
+    }
+    expect(answersOf(idev).sort()).toEqual([`1:${INVALID}`, `2:${INVALID}`])
+    expect(world.isReadable(queue)).toBe(false)
+  })
 })
