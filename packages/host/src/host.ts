@@ -67,6 +67,14 @@ export interface User {
   lockedVm: number
 }
 
+/** What an eventfd is to a device that signals it. It outlives the descriptor until `put`. */
+export interface EventFd {
+  /** Adds 1 to the counter, unless it is at its end. */
+  signal(): void
+  /** Gives the reference back; it must not be used any more. */
+  put(): void
+}
+
 /** The process that makes a call (its thread group). */
 export interface Task {
   readonly pid: number
@@ -77,6 +85,8 @@ export interface Task {
   readonly rlimitMemlock: number
   /** The open file behind a descriptor, undefined when there is none. Takes no reference. */
   file(fd: number): File | undefined
+  /** The eventfd behind a descriptor, with a reference that the caller puts; undefined for anything else. */
+  eventfd(fd: number): EventFd | undefined
   /** The descriptor that installFile would give now, or -EMFILE. */
   unusedFd(): number
   /**
@@ -101,7 +111,7 @@ export interface DeviceMapping {
 
 /**
  * What a file can do. A member left out answers as Linux does for a file without it: ioctl -ENOTTY, read and write
- * -EINVAL, mmap -ENODEV, poll always readable and writable.
+ * -EINVAL, pread and pwrite -ESPIPE, mmap -ENODEV, poll always readable and writable.
  */
 export interface FileOperations {
   /** Called once, with the open file that these operations now serve. */
@@ -111,6 +121,10 @@ export interface FileOperations {
   read?(task: Task, hi: number, lo: number, length: number): number
   /** Writes up to `length` bytes of user memory at (hi, lo). @returns bytes, or -errno */
   write?(task: Task, hi: number, lo: number, length: number): number
+  /** Reads as `read`, from the byte offset (offHi, offLo), which is below 2^63. @returns bytes, or -errno */
+  pread?(task: Task, hi: number, lo: number, length: number, offHi: number, offLo: number): number
+  /** Writes as `write`, to the byte offset (offHi, offLo), which is below 2^63. @returns bytes, or -errno */
+  pwrite?(task: Task, hi: number, lo: number, length: number, offHi: number, offLo: number): number
   /** @returns the events (POLLIN, POLLOUT, …) that are ready, whether asked for or not */
   poll?(events: number): number
   /**

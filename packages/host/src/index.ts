@@ -3,6 +3,7 @@ export type { DmaBuf, DmaBufImporter, PhysRange } from './dma-buf.js'
 export type {
   DeviceHost,
   DeviceMapping,
+  EventFd,
   FileOperations,
   Host,
   Mm,

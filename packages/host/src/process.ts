@@ -10,9 +10,13 @@
 import {
   EBADF,
   EFAULT,
+  EFD_CLOEXEC,
+  EFD_NONBLOCK,
+  EFD_SEMAPHORE,
   EINVAL,
   ENOTTY,
   EPERM,
+  ESPIPE,
   MFD_ALLOW_SEALING,
   MFD_CLOEXEC,
   MFD_EXEC,
@@ -29,8 +33,9 @@ import {
 import { offsetOf, pageOf, pagesOf, split, words } from './address.js'
 import { type Credentials, isUid, withUid } from './credentials.js'
 import { Descriptors } from './descriptors.js'
+import { EventCounter } from './eventfd.js'
 import type { Frames } from './frames.js'
-import { type File, FMODE_READ, FMODE_WRITE, type Task, type User } from './host.js'
+import { type EventFd, File, FMODE_READ, FMODE_WRITE, type Task, type User } from './host.js'
 import { isUserRange, Memory } from './memory.js'
 import { mmap, mprotect, munmap } from './mmap.js'
 import { Shmem, ShmemFile } from './shmem.js'
@@ -57,6 +62,7 @@ export interface Limit {
 const CAP_SYS_RESOURCE = 24
 /** Characters in the name of a memfd. */
 const MEMFD_NAME_MAX = 249
+const EVENTFD_FLAGS = EFD_SEMAPHORE | EFD_NONBLOCK | EFD_CLOEXEC
 const MEMFD_FLAGS = MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL | MFD_EXEC
 /** The most bytes that one read or write moves. */
 const MAX_RW = 0x7ffff000
@@ -94,6 +100,11 @@ export class Process implements Task {
 
   file(fd: number): File | undefined {
     return this.#descriptors.get(fd)
+  }
+
+  eventfd(fd: number): EventFd | undefined {
+    const ops = this.file(fd)?.ops
+    return ops instanceof EventCounter ? ops.hold() : undefined
   }
 
   unusedFd(): number {
@@ -176,6 +187,13 @@ export class Process implements Task {
     return this.#install(new ShmemFile(`memfd:${name}`, new Shmem(this.#kernel.frames, 0)))
   }
 
+  /** eventfd2: a counter that begins at `initial`, a u32. A read or write that would wait is -EAGAIN. */
+  eventfd2(initial: number, flags: number): number {
+    this.#check()
+    if ((flags & ~EVENTFD_FLAGS) !== 0) return -EINVAL
+    return this.#install(new File('[eventfd]', new EventCounter(initial >>> 0, flags)))
+  }
+
   ftruncate(fd: number, length: number | bigint): number {
     this.#check()
     split(length)
@@ -219,6 +237,16 @@ export class Process implements Task {
     const [hi, lo] = [words[0] as number, words[1] as number]
     if (length < 0 || !isUserRange(hi, lo, length)) return -EFAULT
     return file.ops.write(this, hi, lo, Math.min(length, MAX_RW))
+  }
+
+  /** pread64: as read, from a byte offset below 2^63. A file that has no positions is -ESPIPE. */
+  pread(fd: number, addr: number | bigint, length: number, offset: number | bigint): number {
+    return this.#positioned('pread', FMODE_READ, fd, addr, length, offset)
+  }
+
+  /** pwrite64: as write, to a byte offset below 2^63. */
+  pwrite(fd: number, addr: number | bigint, length: number, offset: number | bigint): number {
+    return this.#positioned('pwrite', FMODE_WRITE, fd, addr, length, offset)
   }
 
   /** poll of one descriptor, without waiting. `ret` is 1 when an event is reported, else 0. */
@@ -296,6 +324,28 @@ export class Process implements Task {
     const fd = this.#descriptors.install(file)
     if (fd < 0) file.put()
     return fd
+  }
+
+  #positioned(
+    name: 'pread' | 'pwrite',
+    mode: number,
+    fd: number,
+    addr: number | bigint,
+    length: number,
+    offset: number | bigint,
+  ): number {
+    this.#check()
+    split(offset)
+    const [offHi, offLo] = [words[0] as number, words[1] as number]
+    if (offHi < 0) return -EINVAL
+    const file = this.file(fd)
+    if (file === undefined) return -EBADF
+    if (file.ops[name] === undefined) return -ESPIPE
+    if ((file.mode & mode) === 0) return -EBADF
+    split(addr)
+    const [hi, lo] = [words[0] as number, words[1] as number]
+    if (length < 0 || !isUserRange(hi, lo, length)) return -EFAULT
+    return file.ops[name](this, hi, lo, Math.min(length, MAX_RW), offHi, offLo)
   }
 
   #poll(file: File | undefined, events: number): number {

@@ -7,7 +7,7 @@
 // `installFile`, or is closed again when the call ends without.
 
 import { openSync, readFileSync, readlinkSync, statfsSync } from 'node:fs'
-import { File, type Task, type User } from '@iommufd/host'
+import { type EventFd, File, type Task, type User } from '@iommufd/host'
 import { EMFILE } from '@iommufd/uapi'
 import type { Prepared } from './emulated-files.js'
 import type { HeldFile } from './held-file.js'
@@ -92,6 +92,11 @@ export class LiveProcess implements Task {
 
   file(fd: number): File | undefined {
     return this.#host.files.find(this.tid, fd) ?? this.#foreign(fd)
+  }
+
+  /** Eventfds of programs are not reached: a descriptor is taken for something else. */
+  eventfd(): EventFd | undefined {
+    return undefined
   }
 
   /** As much as can be read of `length` bytes at `address`, at most a page. */
