@@ -12,6 +12,7 @@ import { EMFILE } from '@iommufd/uapi'
 import type { Prepared } from './emulated-files.js'
 import type { HeldFile } from './held-file.js'
 import { close, getU64, prlimit, region, syscall } from './libc.js'
+import { LiveEventFd } from './live-eventfd.js'
 import type { LiveHost } from './live-host.js'
 import { LiveMm } from './live-mm.js'
 import { peekBytes } from './user-copy.js'
@@ -94,9 +95,10 @@ export class LiveProcess implements Task {
     return this.#host.files.find(this.tid, fd) ?? this.#foreign(fd)
   }
 
-  /** Eventfds of programs are not reached: a descriptor is taken for something else. */
-  eventfd(): EventFd | undefined {
-    return undefined
+  eventfd(fd: number): EventFd | undefined {
+    if (linkOf(this.tid, fd) !== 'anon_inode:[eventfd]') return undefined
+    const ours = this.#host.memory.context?.takeFd(fd) ?? -1
+    return ours < 0 ? undefined : new LiveEventFd(ours)
   }
 
   /** As much as can be read of `length` bytes at `address`, at most a page. */
@@ -163,6 +165,15 @@ export class LiveProcess implements Task {
     } catch {
       return undefined
     }
+  }
+}
+
+/** What a descriptor of a thread leads to, undefined when it leads nowhere. */
+function linkOf(tid: number, fd: number): string | undefined {
+  try {
+    return readlinkSync(`/proc/${tid}/fd/${fd}`)
+  } catch {
+    return undefined
   }
 }
 

@@ -157,7 +157,8 @@ export class PathCalls {
     if ((flags & O_DIRECTORY) !== 0) return -ENOTDIR
     const operations = this.#host.device(path)?.(process) ?? -EIO
     if (typeof operations === 'number') return operations
-    return this.#caller.giveFile(new File(path, operations), flags, false)
+    const isTrapped = operations.read !== undefined || operations.pread !== undefined
+    return this.#caller.giveFile(new File(path, operations), flags, isTrapped)
   }
 
   #openSynthetic(path: string, flags: number): undefined {

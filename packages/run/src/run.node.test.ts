@@ -126,24 +126,44 @@ describe.skipIf(why !== '')(`a program under run${why}`, () => {
       'import stat, errno',
       'd = os.open("/dev/vfio/", os.O_RDONLY | os.O_DIRECTORY)',
       'print(stat.S_ISDIR(os.fstat(d).st_mode), os.path.isdir("/dev/vfio"), os.access("/dev/vfio", os.W_OK))',
-      'print(os.listdir("/dev/vfio"), os.listdir(d), os.open("counter", 2, dir_fd=d) > d)',
+      'print(sorted(os.listdir("/dev/vfio")), len(os.listdir(d)), os.open("counter", 2, dir_fd=d) > d)',
       'for path, flags in (("/dev/vfio", os.O_RDWR), ("/dev/vfio/counter", os.O_DIRECTORY), ("/dev/vfio/none", 0)):',
       '  try: os.open(path, flags)',
       '  except OSError as e: print(errno.errorcode[e.errno])',
     ]
     const { stdout, stderr } = runs(python(program.join('\n')))
     expect([stdout, stderr]).toEqual([
-      "True True False\n['counter'] ['counter'] True\nEISDIR\nENOTDIR\nENOENT\n",
+      "True True False\n['counter', 'ruler'] 2 True\nEISDIR\nENOTDIR\nENOENT\n",
       '',
     ])
     expect(runs(['sh', '-c', 'echo /dev/vfio/*; ls /dev/vfio'])).toMatchObject({
-      stdout: '/dev/vfio/counter\ncounter\n',
+      stdout: '/dev/vfio/counter /dev/vfio/ruler\ncounter\nruler\n',
       stderr: '',
     })
     expect(runs(['ls', '-l', '/dev/vfio'])).toMatchObject({
-      stdout: expect.stringMatching(/^total 0\ncrw.* counter\n$/),
+      stdout: expect.stringMatching(/^total 0\ncrw.* counter\ncrw.* ruler\n$/),
       stderr: '',
     })
+  })
+
+  test.skipIf(!hasPython)('reads and writes at a position; a device signals an eventfd', () => {
+    const program = [
+      'r = os.open("/dev/vfio/ruler", os.O_RDWR)',
+      'print(os.pread(r, 4, 0x70000000010).hex(), os.pread(r, 2, 0x12).hex())',
+      'import ctypes, struct, errno; libc = ctypes.CDLL(None, use_errno=True)',
+      'e, (p, _) = libc.eventfd(0, 0), os.pipe()',
+      'print(os.pwrite(r, struct.pack("i", e), 0), struct.unpack("Q", os.read(e, 8))[0])',
+      'def fails(f, *args):',
+      '  try: f(*args)',
+      '  except OSError as e: print(errno.errorcode[e.errno])',
+      'fails(os.pwrite, r, struct.pack("i", p), 0); fails(os.pwrite, r, struct.pack("i", -1), 0)',
+      'fails(os.pread, r, 1, -1); fails(os.pread, r, 1, 1 << 62); fails(os.pread, f, 1, 0)',
+    ]
+    const { stdout, stderr } = runs(python(program.join('\n')))
+    expect([stdout, stderr]).toEqual([
+      '10111213 1213\n4 2\nEINVAL\nEINVAL\nEINVAL\nEINVAL\nESPIPE\n',
+      '',
+    ])
   })
 
   test.skipIf(!hasPerl || !isRoot)('serves an ordinary user as it serves root', () => {

@@ -8,14 +8,17 @@ import type { LiveProcess } from './live-process.js'
 /** Something that a program did and the engine answered. */
 export interface ServedCall {
   readonly process: LiveProcess
-  readonly call: 'open' | 'ioctl' | 'read' | 'write'
+  readonly call: 'open' | 'ioctl' | 'read' | 'write' | 'pread' | 'pwrite'
   readonly ret: number
   /** the path of an open */
   readonly path: string
   readonly fd: number
+  /** the command of an ioctl; of a transfer, how many bytes are asked for */
   readonly cmd: number
   readonly argHi: number
   readonly argLo: number
+  /** byte in the file, of pread and pwrite; not negative, exact below 2^53 */
+  readonly offset?: number
   /** a descriptor that the program was given during the call, -1: none */
   readonly newFd: number
 }

@@ -7,7 +7,13 @@
 // was dropped before it has been released. Whatever goes wrong while serving a call is an errno of that call.
 
 import type { FileOperations } from '@iommufd/host'
-import { EINVAL, ENODATA, IOMMU_FAULT_QUEUE_ALLOC, IOMMU_VEVENTQ_ALLOC } from '@iommufd/uapi'
+import {
+  EINVAL,
+  ENODATA,
+  IOMMU_FAULT_QUEUE_ALLOC,
+  IOMMU_VEVENTQ_ALLOC,
+  VFIO_GROUP_GET_DEVICE_FD,
+} from '@iommufd/uapi'
 import type { Arch } from './arch.js'
 import { Caller } from './caller.js'
 import { poll, region, watch } from './libc.js'
@@ -21,8 +27,14 @@ const POLLIN = 1
 /** How long to wait for the next call before going back to the event loop, and how long to keep it waiting at most. */
 const WAIT_MS = 1
 const TURN_MS = 20
-/** Commands whose new descriptor is read from. */
-const QUEUE_COMMANDS: readonly number[] = [IOMMU_FAULT_QUEUE_ALLOC, IOMMU_VEVENTQ_ALLOC]
+/** Commands whose new descriptor is for reads and writes. */
+const TRAPPED_COMMANDS: readonly number[] = [
+  IOMMU_FAULT_QUEUE_ALLOC,
+  IOMMU_VEVENTQ_ALLOC,
+  VFIO_GROUP_GET_DEVICE_FD,
+]
+/** Of one transfer, at most. */
+const MOST_BYTES = 0x7ffff000
 
 export interface ServerOptions {
   readonly host: LiveHost
@@ -175,10 +187,13 @@ export class Server {
       case nr.mmap:
         return this.#memory.mmap()
       case nr.read:
+        return this.#transfer(listener, 'read')
       case nr.write:
+        return this.#transfer(listener, 'write')
       case nr.pread64:
+        return this.#transferAt(listener, 'pread')
       case nr.pwrite64:
-        return this.#transfer(listener)
+        return this.#transferAt(listener, 'pwrite')
       case nr.munmap:
       case nr.mremap:
         return this.#memory.unmap()
@@ -193,7 +208,7 @@ export class Server {
     if (file?.ops.ioctl === undefined) return listener.goOn()
     const process = this.#caller.enter()
     const cmd = listener.argLo(1) >>> 0
-    this.#caller.trapsNewFd = QUEUE_COMMANDS.includes(cmd)
+    this.#caller.trapsNewFd = TRAPPED_COMMANDS.includes(cmd)
     const argHi = listener.argHi(2)
     const argLo = listener.argLo(2)
     const { refuse } = this.#options
@@ -204,25 +219,38 @@ export class Server {
     })
   }
 
-  #transfer(listener: Listener): undefined {
+  /** read and write. */
+  #transfer(listener: Listener, call: 'read' | 'write'): undefined {
     const fd = listener.argLo(0)
     const file = this.#host.files.find(listener.tid, fd)
-    const { nr } = this.#arch
-    const isRead = listener.number === nr.read || listener.number === nr.pread64
-    const operation = isRead ? file?.ops.read : file?.ops.write
+    const operation = file?.ops[call]
     if (file === undefined || operation === undefined) return listener.goOn()
-    const process = this.#caller.enter()
-    const argHi = listener.argHi(1)
-    const argLo = listener.argLo(1)
-    const length = Math.min(listener.arg(2), 0x7ffff000)
-    const call = isRead ? ('read' as const) : ('write' as const)
-    this.#caller.answerWith(process, { call, path: '', fd, cmd: length, argHi, argLo }, () => {
+    const { argHi, argLo, length } = transferOf(listener)
+    const caller = this.#caller
+    const process = caller.enter()
+    caller.answerWith(process, { call, path: '', fd, cmd: length, argHi, argLo }, () => {
       const ret = operation.call(file.ops, process, argHi, argLo, length)
       const { files } = this.#host
-      const take = (): number => this.#caller.takeFd(process.pid, fd)
-      if (isRead) files.settle(files.inodeOf(listener.tid, fd), take)
+      const take = (): number => caller.takeFd(process.pid, fd)
+      if (call === 'read') files.settle(files.inodeOf(listener.tid, fd), take)
       return ret
     })
+  }
+
+  /** pread and pwrite: a file without positions is a socket's, which answers ESPIPE itself. */
+  #transferAt(listener: Listener, call: 'pread' | 'pwrite'): undefined {
+    const fd = listener.argLo(0)
+    const file = this.#host.files.find(listener.tid, fd)
+    const operation = file?.ops[call]
+    if (file === undefined || operation === undefined) return listener.goOn()
+    const [offHi, offLo] = [listener.argHi(3), listener.argLo(3)]
+    if (offHi < 0) return listener.answer(-EINVAL)
+    const { argHi, argLo, length } = transferOf(listener)
+    const process = this.#caller.enter()
+    const what = { call, path: '', fd, cmd: length, argHi, argLo, offset: listener.arg(3) }
+    this.#caller.answerWith(process, what, () =>
+      operation.call(file.ops, process, argHi, argLo, length, offHi, offLo),
+    )
   }
 
   /** The program changes what we know of it: its address space, or its user. */
@@ -234,4 +262,10 @@ export class Server {
     process?.forgetUser()
     listener.goOn()
   }
+}
+
+/** Where the bytes of a transfer are in the program, and how many. */
+function transferOf(listener: Listener): { argHi: number; argLo: number; length: number } {
+  const length = Math.min(listener.arg(2), MOST_BYTES)
+  return { argHi: listener.argHi(1), argLo: listener.argLo(1), length }
 }

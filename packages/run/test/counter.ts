@@ -1,10 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Runs the program in its arguments with a device that counts. First argument: `tell`, and the
-// last line says how the run went, or `quiet`.
+// Runs the program in its arguments with a device that counts, and one that has positions. First
+// argument: `tell`, and the last line says how the run went, or `quiet`.
 
 import { writeSync } from 'node:fs'
+import type { FileOperations } from '@iommufd/host'
 import { exitAs, run } from '@iommufd/run'
+
+/** Where one reads the low byte of each position; a write there signals the eventfd whose number is written. */
+function ruler(): FileOperations {
+  const bytes = new Uint8Array(16)
+  const word = new Int32Array(1)
+  return {
+    pread(task, hi, lo, length, offHi, offLo) {
+      if (offHi > 0x1000) return -22
+      for (let i = 0; i < bytes.length; i++) bytes[i] = offLo + i
+      const n = Math.min(length, bytes.length)
+      return task.mm.copyToUser(hi, lo, bytes, 0, n) < 0 ? -14 : n
+    },
+    pwrite(task, hi, lo, length) {
+      if (length !== 4 || task.mm.readWords(hi, lo, word, 1) < 0) return -14
+      const eventfd = task.eventfd(word[0] as number)
+      if (eventfd === undefined) return -22
+      eventfd.signal()
+      eventfd.signal()
+      eventfd.put()
+      return 4
+    },
+  }
+}
 
 const [tell, program = '', ...args] = process.argv.slice(2)
 const told: string[] = []
@@ -29,6 +53,7 @@ const status = await run({
         },
       }
     })
+    host.registerDevice('/dev/vfio/ruler', ruler)
   },
   observer: {
     after: ({ call, ret }) => told.push(`${call}=${ret}`),

@@ -23,20 +23,38 @@ function addressOf(hi: number, lo: number): number | bigint {
   return (BigInt(high) << 32n) | BigInt(lo >>> 0)
 }
 
-/** The struct that the call's argument points to, as long as it says and can be read; undefined when there is none. */
-export function argOf({ process, call, cmd, argHi, argLo }: ServedCall): Uint8Array | undefined {
-  if (call !== 'ioctl' || PLAIN.has(cmd)) return undefined
+/**
+ * The struct that the call's argument points to, as long as it says and can be read, or the bytes that have been read;
+ * undefined when there is none.
+ */
+export function argOf({
+  process,
+  call,
+  cmd,
+  argHi,
+  argLo,
+  ret,
+}: ServedCall): Uint8Array | undefined {
   const address = addressOf(argHi, argLo)
   if (typeof address === 'bigint') return undefined
+  if ((call === 'read' || call === 'pread') && ret > 0) return process.peek(address, ret)
+  if (call !== 'ioctl' || PLAIN.has(cmd)) return undefined
   const first = process.peek(address, 4)
   if (first.length < 4) return undefined
   const size = new DataView(first.buffer, first.byteOffset, 4).getUint32(0, true)
   return process.peek(address, Math.max(4, Math.min(size, MOST_BYTES)))
 }
 
+/** The calls that recordings have. */
+export type RecordableCall = ServedCall & { readonly call: 'open' | 'ioctl' | 'read' | 'write' }
+
+export function isRecordable(served: ServedCall): served is RecordableCall {
+  return served.offset === undefined
+}
+
 /** The call with its answer; `arg` and `out` are its struct before and after. */
 export function traceCall(
-  served: ServedCall,
+  served: RecordableCall,
   pid: number,
   arg: Uint8Array | undefined,
   out: Uint8Array | undefined,

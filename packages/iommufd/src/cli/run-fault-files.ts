@@ -21,9 +21,9 @@ const MOST_DIGITS = 10
 export function serveFaultFiles(host: LiveHost, faults: FaultPoints): void {
   const names = ['/ignore-gfp-wait', '/ignore-gfp-highmem', '/verbose', DEBUGFS, `${DEBUGFS}/`]
   host.syntheticNames = names
-  const operations = failNth(faults)
+  const failNth = new FailNth(faults)
   host.synthetic = (path) => {
-    if (FAIL_NTH.test(path)) return { kind: 'file', operations }
+    if (FAIL_NTH.test(path)) return { kind: 'file', operations: new FailNthFile(failNth) }
     if (FAULT_ATTRIBUTE.test(path)) return { kind: 'text', text: 'N\n' }
     if (path === DEBUGFS || path === `${DEBUGFS}/`) return { kind: 'folder', path: INSTEAD }
     const status = STATUS.exec(path)
@@ -31,29 +31,64 @@ export function serveFaultFiles(host: LiveHost, faults: FaultPoints): void {
   }
 }
 
-/** Reading tells how many points are left before the one that fails, 0 once it has failed; writing arms. */
-function failNth(faults: FaultPoints): FileOperations {
-  let armed = 0
-  const bytes = new Uint8Array(MOST_DIGITS + 1)
-  return {
-    read(task: Task, hi: number, lo: number, length: number): number {
-      const left = armed === 0 || faults.fired ? 0 : armed - faults.passed
-      const { written } = new TextEncoder().encodeInto(`${left}\n`, bytes)
-      const part = Math.min(written, length)
-      const rc = task.mm.copyToUser(hi, lo, bytes, 0, part)
-      return rc < 0 ? rc : part
-    },
-    write(task: Task, hi: number, lo: number, length: number): number {
-      const part = Math.min(length, MOST_DIGITS)
-      const rc = task.mm.copyFromUser(hi, lo, bytes, 0, part)
-      if (rc < 0) return rc
-      const text = new TextDecoder().decode(bytes.subarray(0, part)).trim()
-      if (!/^\d+$/.test(text)) return -EINVAL
-      armed = Number(text)
-      if (armed === 0) faults.disarm()
-      else faults.arm(armed)
-      return length
-    },
+/** Which fault point is to fail, for all who have the file open. */
+class FailNth {
+  readonly #faults: FaultPoints
+  #armed = 0
+
+  constructor(faults: FaultPoints) {
+    this.#faults = faults
+  }
+
+  /** How many points are left before the one that fails, 0 once it has failed. */
+  get left(): number {
+    return this.#armed === 0 || this.#faults.fired ? 0 : this.#armed - this.#faults.passed
+  }
+
+  arm(n: number): void {
+    this.#armed = n
+    if (n === 0) this.#faults.disarm()
+    else this.#faults.arm(n)
+  }
+}
+
+/** The file, opened once: reading tells what is left, writing arms. */
+class FailNthFile implements FileOperations {
+  readonly #failNth: FailNth
+  readonly #bytes = new Uint8Array(MOST_DIGITS + 1)
+  #position = 0
+
+  constructor(failNth: FailNth) {
+    this.#failNth = failNth
+  }
+
+  read(task: Task, hi: number, lo: number, length: number): number {
+    const n = this.pread(task, hi, lo, length, 0, this.#position)
+    if (n > 0) this.#position += n
+    return n
+  }
+
+  pread(task: Task, hi: number, lo: number, length: number, offHi: number, offLo: number): number {
+    const { written } = new TextEncoder().encodeInto(`${this.#failNth.left}\n`, this.#bytes)
+    const from = offHi === 0 && offLo >= 0 ? Math.min(offLo, written) : written
+    const part = Math.min(written - from, length)
+    const rc = task.mm.copyToUser(hi, lo, this.#bytes, from, part)
+    return rc < 0 ? rc : part
+  }
+
+  /** As at the beginning, wherever that is. */
+  write(task: Task, hi: number, lo: number, length: number): number {
+    const part = Math.min(length, MOST_DIGITS)
+    const rc = task.mm.copyFromUser(hi, lo, this.#bytes, 0, part)
+    if (rc < 0) return rc
+    const text = new TextDecoder().decode(this.#bytes.subarray(0, part)).trim()
+    if (!/^\d+$/.test(text)) return -EINVAL
+    this.#failNth.arm(Number(text))
+    return length
+  }
+
+  pwrite(task: Task, hi: number, lo: number, length: number): number {
+    return this.write(task, hi, lo, length)
   }
 }
 

@@ -9,7 +9,7 @@ import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs'
 import type { CallObserver, LiveMm, LiveProcess, MemoryObserver, ServedCall } from '@iommufd/run'
 import { encodeHex, formatU64 } from '../trace/hex.js'
 import type { IoctlCall, TraceCall } from '../trace/trace.js'
-import { argOf, traceCall } from './run-calls.js'
+import { argOf, isRecordable, type RecordableCall, traceCall } from './run-calls.js'
 import type { RunOutput } from './run-output.js'
 import { givenFdAt, givesUntoldFd, newFdAt } from './run-record-fds.js'
 import { type Look, pageOf, RecordedMemory } from './run-record-memory.js'
@@ -93,7 +93,7 @@ export class Recorder implements CallObserver, MemoryObserver {
     const isOpen = served.call === 'open'
     const fd = isOpen ? -1 : process.fds.get(served.process.inodeOf(served.fd))
     // An open fails by its flags, which the format does not have.
-    if (fd === undefined || (isOpen && served.ret < 0)) {
+    if (fd === undefined || (isOpen && served.ret < 0) || !isRecordable(served)) {
       this.skipped++
       return
     }
@@ -102,7 +102,7 @@ export class Recorder implements CallObserver, MemoryObserver {
     this.#call(process, served, fd)
   }
 
-  #call(process: RecordedProcess, served: ServedCall, fd: number): void {
+  #call(process: RecordedProcess, served: RecordableCall, fd: number): void {
     const call = traceCall({ ...served, fd }, process.pid, this.#arg, argOf(served))
     if (served.call === 'open' && served.ret >= 0) {
       this.#write({ ...call, ret: process.takeFd(served.process.inodeOf(served.ret)) } as TraceCall)

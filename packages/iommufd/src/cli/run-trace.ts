@@ -5,7 +5,7 @@ import type { Iommufd } from '@iommufd/core'
 import type { CallObserver, ServedCall } from '@iommufd/run'
 import { formatAnswer, formatCall } from '../replay/format.js'
 import { reasonOf } from '../replay/reason.js'
-import { argOf, traceCall } from './run-calls.js'
+import { argOf, isRecordable, type RecordableCall, traceCall } from './run-calls.js'
 import type { RunOutput } from './run-output.js'
 
 /** @param pidOf the number that a process has in the output, 1 for the program itself */
@@ -20,11 +20,23 @@ export function traceCalls(
       arg = argOf(served)
     },
     after(served) {
-      const call = traceCall(served, pidOf(served.process.pid), arg, argOf(served))
-      output.line(`${formatCall(call)} = ${formatAnswer(call) ?? served.ret}`)
+      const call = traceCall(plain(served), pidOf(served.process.pid), arg, argOf(served))
+      output.line(`${atOffset(formatCall(call), served)} = ${formatAnswer(call) ?? served.ret}`)
       if (served.ret < 0) explain(output, engine(), served, call)
     },
   }
+}
+
+/** A transfer at an offset as the plain one, which recordings have. */
+function plain(served: ServedCall): RecordableCall {
+  if (isRecordable(served)) return served
+  return { ...served, call: served.call === 'pread' ? 'read' : 'write' }
+}
+
+/** `read(9, 0x7000, 4)` as `pread(9, 0x7000, 4, 0x10)`, where the call has an offset. */
+function atOffset(text: string, { offset }: ServedCall): string {
+  if (offset === undefined) return text
+  return text.replace(/(read|write)\((.*)\)$/, `p$1($2, 0x${offset.toString(16)})`)
 }
 
 function explain(
