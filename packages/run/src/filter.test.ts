@@ -47,12 +47,15 @@ describe('the filter', () => {
     expect(decide(code, 0xffff, [])).toBe(ALLOW)
   })
 
-  test('asks for shared anonymous memory alone, not of huge pages', () => {
+  test('asks for shared memory alone, not of huge pages', () => {
     const mmap = (flags: number) => decide(code, nr.mmap, [0, 4096, 3, flags])
     expect(mmap(0x21)).toBe(NOTIFY)
     expect(mmap(0x31)).toBe(NOTIFY)
     expect(mmap(0x22)).toBe(ALLOW)
-    expect(mmap(0x01)).toBe(ALLOW)
+    expect(mmap(0x01)).toBe(NOTIFY)
+    expect(mmap(0x13)).toBe(NOTIFY)
+    expect(mmap(0x02)).toBe(ALLOW)
+    expect(mmap(0x12)).toBe(ALLOW)
     expect(mmap(0x40021)).toBe(ALLOW)
   })
 

@@ -29,6 +29,10 @@ const IOCTL_TYPE = 0x3b00
 /** MAP_TYPE | MAP_ANONYMOUS | MAP_HUGETLB, of which shared anonymous memory has the first two. */
 export const MMAP_FLAGS_MASK = 0x4002f
 export const SHARED_ANONYMOUS = 0x21
+/** MAP_TYPE | MAP_ANONYMOUS, of which shared files have one of these. */
+const FILE_FLAGS_MASK = 0x2f
+const MAP_SHARED = 1
+const MAP_SHARED_VALIDATE = 3
 
 export interface FilterOptions {
   /** Descriptors from this number on have their read and write trapped. */
@@ -82,7 +86,11 @@ export function makeFilter({ audit, nr }: Arch, options: FilterOptions): Uint8Ar
     'shared',
     { code: LD_W_ABS, k: argLow(3) },
     { code: AND, k: MMAP_FLAGS_MASK },
-    { code: JEQ, k: SHARED_ANONYMOUS, equal: 'notify', other: 'allow' },
+    { code: JEQ, k: SHARED_ANONYMOUS, equal: 'notify' },
+    { code: LD_W_ABS, k: argLow(3) },
+    { code: AND, k: FILE_FLAGS_MASK },
+    { code: JEQ, k: MAP_SHARED, equal: 'notify' },
+    { code: JEQ, k: MAP_SHARED_VALIDATE, equal: 'notify', other: 'allow' },
     'rw',
     { code: LD_W_ABS, k: argLow(0) },
     { code: AND, k: ~(options.trappedFds - 1) >>> 0 },

@@ -8,11 +8,12 @@ import type { DeviceHost, File, FileOperations, OpenDevice, Task, User } from '@
 import { EINVAL, ENOMEM } from '@iommufd/uapi'
 import type { Arch } from './arch.js'
 import { EmulatedFiles } from './emulated-files.js'
-import type { Segment, Store } from './frames.js'
+import type { Segment } from './frames.js'
 import { PAGE_SIZE } from './limits.js'
 import { type Announce, LiveMemory } from './live-memory.js'
 import type { MemoryObserver } from './live-mm.js'
 import { ForeignFile, LiveProcess } from './live-process.js'
+import { OwnPages } from './own-pages.js'
 
 /** Told of what a program is given without asking by name. */
 export type Installed = (task: Task, fd: number, file: File) => void
@@ -171,29 +172,5 @@ export class LiveHost implements DeviceHost {
     process.mm.observer = this.observer
     this.#processes.set(pid, process)
     return process
-  }
-}
-
-/** Pages of nobody, in our own memory. */
-class OwnPages implements Store {
-  readonly kind: string = 'of the engine'
-  readonly #bytes: Uint8Array
-  readonly #onIdle: () => void
-
-  constructor(npages: number, onIdle: () => void) {
-    this.#bytes = new Uint8Array(npages * PAGE_SIZE)
-    this.#onIdle = onIdle
-  }
-
-  read(offset: number, dst: Uint8Array, at: number, length: number): void {
-    dst.set(this.#bytes.subarray(offset, offset + length), at)
-  }
-
-  write(offset: number, src: Uint8Array, at: number, length: number): void {
-    this.#bytes.set(src.subarray(at, at + length), offset)
-  }
-
-  idle(): void {
-    this.#onIdle()
   }
 }

@@ -9,6 +9,7 @@
 import { fstatSync, openSync, readdirSync, statfsSync, statSync } from 'node:fs'
 import { EFAULT, ENOMEM } from '@iommufd/uapi'
 import type { Arch } from './arch.js'
+import { DeviceMappings } from './device-mappings.js'
 import { Frames, type Segment, type Store } from './frames.js'
 import { HeldFile } from './held-file.js'
 import type { Injector } from './inject.js'
@@ -63,6 +64,7 @@ interface Range {
 
 export class LiveMemory {
   readonly frames: Frames = new Frames()
+  readonly devices: DeviceMappings = new DeviceMappings(this.frames)
   readonly #files = new Map<string, HeldFile>()
   /** Files that stand for shared anonymous memory: nobody else can open them. */
   readonly #anonymous = new Set<HeldFile>()
@@ -162,6 +164,7 @@ export class LiveMemory {
 
   /** Lets go of everything. */
   closeAll(): void {
+    this.devices.closeAll()
     for (const file of [...this.#files.values()]) this.#drop(file)
   }
 
@@ -284,6 +287,7 @@ export class LiveMemory {
 
   /** The held file behind a shared mapping; undefined when it cannot be held, -EFAULT when it is no memory. */
   #fileOf(mm: LiveMm, vma: Vma): HeldFile | number | undefined {
+    if (this.devices.has(vma.inode)) return -EFAULT
     const key = `${vma.device}:${vma.inode}`
     const known = this.#files.get(key)
     if (known !== undefined) return known

@@ -166,6 +166,33 @@ describe.skipIf(why !== '')(`a program under run${why}`, () => {
     ])
   })
 
+  test.skipIf(!hasPython)(
+    'F8: mmap of a device maps its pages, until the last process has let go',
+    () => {
+      const program = [
+        'import mmap, errno',
+        'r = os.open("/dev/vfio/ruler", os.O_RDWR)',
+        'def state(): return (fcntl.ioctl(r, 0x3b02, 0), fcntl.ioctl(r, 0x3b03, 0))',
+        'm = mmap.mmap(r, 4096, offset=0x5000); print(m[0], state())',
+        'm[0] = 9; n = mmap.mmap(r, 4096, offset=0x5000); print(n[0], state())',
+        'n.close()',
+        'a, b = os.pipe()',
+        'if os.fork() == 0: os.close(b); os.read(a, 1); os._exit(0)',
+        'm.close(); print(state())',
+        'os.close(b); os.wait(); print(state())',
+        'for fd, length, offset, flags in ((r, 8192, 0x5000, 1), (r, 4096, 0, 1), (f, 4096, 0, 1), (r, 4096, 0x5000, 2)):',
+        '  try: mmap.mmap(fd, length, flags=flags, offset=offset)',
+        '  except OSError as e: print(errno.errorcode[e.errno])',
+      ]
+      const { stdout, stderr } = runs(python(program.join('\n')))
+      // A private mapping is not asked for: the socket that the descriptor is answers by itself.
+      expect([stdout, stderr]).toEqual([
+        '7 (1, 7)\n9 (2, 9)\n(2, 9)\n(0, 9)\nENXIO\nENXIO\nENODEV\nENODEV\n',
+        '',
+      ])
+    },
+  )
+
   test.skipIf(!hasPerl || !isRoot)('serves an ordinary user as it serves root', () => {
     const perl = [
       'open(D, "+<", "/dev/vfio/counter") or die; $n = pack("l", 1)',

@@ -8,16 +8,19 @@ import type { LiveProcess } from './live-process.js'
 /** Something that a program did and the engine answered. */
 export interface ServedCall {
   readonly process: LiveProcess
-  readonly call: 'open' | 'ioctl' | 'read' | 'write' | 'pread' | 'pwrite'
+  readonly call: 'open' | 'ioctl' | 'mmap' | 'read' | 'write' | 'pread' | 'pwrite'
   readonly ret: number
   /** the path of an open */
   readonly path: string
   readonly fd: number
-  /** the command of an ioctl; of a transfer, how many bytes are asked for */
+  /** the command of an ioctl; of a transfer or an mmap, how many bytes are asked for */
   readonly cmd: number
   readonly argHi: number
   readonly argLo: number
-  /** byte in the file, of pread and pwrite; not negative, exact below 2^53 */
+  /** PROT_* and MAP_* of an mmap */
+  readonly prot?: number
+  readonly flags?: number
+  /** byte in the file, of mmap, pread and pwrite; not negative, exact below 2^53 */
   readonly offset?: number
   /** a descriptor that the program was given during the call, -1: none */
   readonly newFd: number

@@ -111,6 +111,7 @@ export class Server {
       const ready = poll(this.#polled.address, count, WAIT_MS)
       if (ready <= 0) return
       if (this.#revents(count - 1) !== 0) this.#caller.guard(() => this.#host.files.release())
+      this.#caller.guard(() => this.#host.memory.devices.sweep())
       for (let i = count - 2; i >= 0; i--) this.#look(i)
       if ((served & 63) === 63 && performance.now() > until) return
     }

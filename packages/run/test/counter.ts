@@ -5,10 +5,17 @@
 
 import { writeSync } from 'node:fs'
 import type { FileOperations } from '@iommufd/host'
-import { exitAs, run } from '@iommufd/run'
+import { exitAs, type LiveHost, run } from '@iommufd/run'
 
-/** Where one reads the low byte of each position; a write there signals the eventfd whose number is written. */
-function ruler(): FileOperations {
+/**
+ * Where one reads the low byte of each position; a write there signals the eventfd whose number is written, an ioctl tells how
+ * many mappings there are of its two pages, of which the second can be mapped, and what it begins with.
+ */
+function ruler(host: LiveHost): FileOperations {
+  const frames = new Uint32Array(2)
+  host.allocate(2, frames, 0)
+  host.writeFrame(frames[1] as number, 0, Uint8Array.of(7), 0, 1)
+  let mappings = 0
   const bytes = new Uint8Array(16)
   const word = new Int32Array(1)
   return {
@@ -17,6 +24,19 @@ function ruler(): FileOperations {
       for (let i = 0; i < bytes.length; i++) bytes[i] = offLo + i
       const n = Math.min(length, bytes.length)
       return task.mm.copyToUser(hi, lo, bytes, 0, n) < 0 ? -14 : n
+    },
+    ioctl(_task, cmd) {
+      host.readFrame(frames[1] as number, 0, bytes, 0, 1)
+      return cmd === 0x3b02 ? mappings : (bytes[0] as number)
+    },
+    mmap(_task, length, _prot, shared, offsetPage) {
+      if (!shared) return -22
+      if (length !== 4096 || offsetPage !== 5) return -6
+      return {
+        frames: frames.slice(1),
+        open: () => void mappings++,
+        close: () => void mappings--,
+      }
     },
     pwrite(task, hi, lo, length) {
       if (length !== 4 || task.mm.readWords(hi, lo, word, 1) < 0) return -14
@@ -53,7 +73,7 @@ const status = await run({
         },
       }
     })
-    host.registerDevice('/dev/vfio/ruler', ruler)
+    host.registerDevice('/dev/vfio/ruler', () => ruler(host))
   },
   observer: {
     after: ({ call, ret }) => told.push(`${call}=${ret}`),

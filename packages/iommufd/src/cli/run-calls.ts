@@ -46,10 +46,12 @@ export function argOf({
 }
 
 /** The calls that recordings have. */
-export type RecordableCall = ServedCall & { readonly call: 'open' | 'ioctl' | 'read' | 'write' }
+export type RecordableCall = ServedCall & {
+  readonly call: Exclude<ServedCall['call'], 'pread' | 'pwrite'>
+}
 
 export function isRecordable(served: ServedCall): served is RecordableCall {
-  return served.offset === undefined
+  return served.call !== 'pread' && served.call !== 'pwrite'
 }
 
 /** The call with its answer; `arg` and `out` are its struct before and after. */
@@ -65,6 +67,10 @@ export function traceCall(
   switch (served.call) {
     case 'open':
       return { ...common, call: 'open', path: served.path, ret }
+    case 'mmap': {
+      const { prot = 0, flags = 0, offset = 0 } = served
+      return { ...common, call: 'mmap', addr, length: cmd, prot, flags, fd, offset, ret }
+    }
     case 'read':
       return { ...common, call: 'read', fd, addr, length: cmd, ret, bytes: out }
     case 'write':

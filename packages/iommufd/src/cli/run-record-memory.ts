@@ -113,6 +113,12 @@ export class RecordedMemory {
     process.put({ start, end, prot, key, offset })
   }
 
+  /** The process has mapped a device's pages. */
+  mapDevice(process: RecordedProcess, start: number, length: number): void {
+    const end = pageOf(start + length + PAGE - 1)
+    process.put({ start, end, prot: PROT_READ | PROT_WRITE, key: 'device', offset: 0 })
+  }
+
   /** Gives the file the size it has. */
   resize(process: RecordedProcess, file: SharedFile, size: number): void {
     if (file.size === size) return

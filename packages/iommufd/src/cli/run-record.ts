@@ -7,8 +7,9 @@
 
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs'
 import type { CallObserver, LiveMm, LiveProcess, MemoryObserver, ServedCall } from '@iommufd/run'
+import { MAP_FIXED } from '@iommufd/uapi'
 import { encodeHex, formatU64 } from '../trace/hex.js'
-import type { IoctlCall, TraceCall } from '../trace/trace.js'
+import type { IoctlCall, MmapCall, TraceCall } from '../trace/trace.js'
 import { argOf, isRecordable, type RecordableCall, traceCall } from './run-calls.js'
 import type { RunOutput } from './run-output.js'
 import { givenFdAt, givesUntoldFd, newFdAt } from './run-record-fds.js'
@@ -19,6 +20,10 @@ const PAGE = 4096
 /** Files of shared memory that a recording can have. */
 const FILES = 64
 const NOT_OPEN = 1000
+/** Where programs have nothing. */
+const NOWHERE = 0x7e0000000000
+/** Members that are addresses or positions in files. */
+const ADDRESSES = new Set(['argAddr', 'addr', 'offset'])
 const INFINITE = 0xffffffffffffffffn
 
 type Line = Record<string, unknown>
@@ -106,6 +111,11 @@ export class Recorder implements CallObserver, MemoryObserver {
     const call = traceCall({ ...served, fd }, process.pid, this.#arg, argOf(served))
     if (served.call === 'open' && served.ret >= 0) {
       this.#write({ ...call, ret: process.takeFd(served.process.inodeOf(served.ret)) } as TraceCall)
+      return
+    }
+    if (call.call === 'mmap') {
+      this.#write(recordedMmap(call))
+      if (served.ret >= 0) this.#memory.mapDevice(process, served.ret, served.cmd)
       return
     }
     if (call.call !== 'ioctl') {
@@ -246,7 +256,9 @@ export class Recorder implements CallObserver, MemoryObserver {
       JSON.stringify(members, (name, value: unknown) => {
         if (value instanceof Uint8Array) return encodeHex(value)
         if (name === 'cmd' && call.call === 'ioctl') return formatU64(value as number)
-        if (name === 'argAddr' || name === 'addr') return formatU64(value as number | bigint)
+        if (ADDRESSES.has(name)) return formatU64(value as number | bigint)
+        if (name === 'ret' && typeof value === 'bigint') return formatU64(value)
+        if (name === 'length' && call.call === 'mmap') return formatU64(value as number)
         if (name === 'pid' && value === 1) return undefined
         if (name === 'argPreset' && (call as IoctlCall).arg === undefined) return undefined
         return value
@@ -258,6 +270,12 @@ export class Recorder implements CallObserver, MemoryObserver {
     const pid = process.pid === 1 ? {} : { pid: process.pid }
     this.#output.line(JSON.stringify({ ...line, ...pid }))
   }
+}
+
+/** In a recording a mapping has the place that it was given; one that was refused, a place where nothing is. */
+function recordedMmap(call: MmapCall): MmapCall {
+  const ret = call.ret < 0 ? call.ret : BigInt(call.ret)
+  return { ...call, addr: call.ret < 0 ? NOWHERE : call.ret, flags: call.flags | MAP_FIXED, ret }
 }
 
 function addressOf({ argHi, argLo }: ServedCall): number {

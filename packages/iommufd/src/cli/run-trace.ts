@@ -34,8 +34,8 @@ function plain(served: ServedCall): RecordableCall {
 }
 
 /** `read(9, 0x7000, 4)` as `pread(9, 0x7000, 4, 0x10)`, where the call has an offset. */
-function atOffset(text: string, { offset }: ServedCall): string {
-  if (offset === undefined) return text
+function atOffset(text: string, { call, offset = 0 }: ServedCall): string {
+  if (call !== 'pread' && call !== 'pwrite') return text
   return text.replace(/(read|write)\((.*)\)$/, `p$1($2, 0x${offset.toString(16)})`)
 }
 
