@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The kernel's own selftests of iommufd, compiled from Debian's source package outside of the repository, unmodified, and
-// run under `iommufd run --selftest`: `node tools/kernel-selftest.mjs [--user UID] [--json] [--keep]`.
+// run under `iommufd run --selftest`: `node tools/kernel-selftest.mjs [--user UID] [--deb FILE] [--json] [--keep]`.
+// The package is fetched through the machine's package sources, unless --deb names its file.
 //
 // Prints a ledger: case, result, and why it did not pass. Exit code 0: every case of the first iommufd series that needs no
 // huge pages passed; 1: one did not; 3: the package, a compiler or seccomp is not to be had here (the reason is printed).
@@ -25,6 +26,7 @@ import { root } from './workspace.mjs'
 const { values: options } = parseArgs({
   options: {
     user: { type: 'string' },
+    deb: { type: 'string' },
     command: { type: 'string', default: join(root, 'packages/iommufd/bin/iommufd.js') },
     json: { type: 'boolean', default: false },
     keep: { type: 'boolean', default: false },
@@ -94,13 +96,22 @@ function findPackage() {
   return found ?? unavailable(`no package ${PACKAGES.join(' or ')} in this machine's sources`)
 }
 
-/** Downloads and unpacks what is needed: the folder of the source tree. @param {string} folder */
-function unpack(folder) {
+/** The file of the package, downloaded unless it is given. @param {string} folder @returns {string} */
+function download(folder) {
+  if (options.deb !== undefined) return resolve(options.deb)
   const name = findPackage()
   const fetched = run('apt-get', ['download', name], { cwd: folder })
   const deb = readdirSync(folder).find((file) => file.endsWith('.deb'))
-  if (deb === undefined) unavailable(`${name} cannot be downloaded:\n${fetched.text}`)
-  run('dpkg-deb', ['-x', deb, '.'], { cwd: folder })
+  return deb ?? unavailable(`${name} cannot be downloaded:\n${fetched.text}`)
+}
+
+/** Unpacks what is needed: the package's name, and the folder of its source tree. @param {string} folder */
+function unpack(folder) {
+  const deb = download(folder)
+  const name = run('dpkg-deb', ['-f', deb, 'Package'], { cwd: folder }).text.trim()
+  if (run('dpkg-deb', ['-x', deb, '.'], { cwd: folder }).status !== 0) {
+    throw new Ending(`${deb} is no Debian package`, UNUSABLE)
+  }
   const tree = `${name}/`
   const wanted = [
     'include/uapi/linux/iommufd.h',
