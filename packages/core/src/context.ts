@@ -6,11 +6,20 @@
  * with the last one every object is destroyed. Objects that a reference cycle keeps (a context
  * mapped into itself) are never destroyed, as in Linux.
  */
-import type { File, FileOperations, Task } from '@iommufd/host'
+import type { DeviceMapping, File, FileOperations, Task } from '@iommufd/host'
+import { PAGE_SIZE, PROT_EXEC } from '@iommufd/uapi'
 import type { Iommufd } from './iommufd.js'
+import { MmapRegions } from './mmap-regions.js'
 import type { IommufdObject, ObjectType } from './object.js'
 import { ObjectTable } from './object-table.js'
-import { OBJECT_BUSY, OBJECT_UNKNOWN } from './refusals.js'
+import {
+  MMAP_EXECUTABLE,
+  MMAP_NOT_SHARED,
+  MMAP_REGION_UNKNOWN,
+  OBJECT_BUSY,
+  OBJECT_UNKNOWN,
+} from './refusals.js'
+import { pageHi, pageLo } from './u64.js'
 
 /** Who is charged for pinned memory: the user over all its processes, or the process alone. */
 export type AccountMode = 'user' | 'mm'
@@ -18,6 +27,8 @@ export type AccountMode = 'user' | 'mm'
 export class IommufdCtx implements FileOperations {
   readonly engine: Iommufd
   readonly objects: ObjectTable = new ObjectTable()
+  /** What drivers let the program map. */
+  readonly mmaps: MmapRegions = new MmapRegions()
   #file: File | undefined
   accountMode: AccountMode
   /** Whether the last reference is gone and everything is destroyed. */
@@ -36,6 +47,32 @@ export class IommufdCtx implements FileOperations {
   /** Answers one ioctl of `task` on this context. */
   ioctl(task: Task, cmd: number, argHi: number, argLo: number): number {
     return this.engine.ioctl(this, task, cmd, argHi, argLo)
+  }
+
+  /**
+   * mmap of the context (SPEC F8): pages of a driver, -EINVAL (not MAP_SHARED), -EPERM (PROT_EXEC),
+   * or -ENXIO (no region begins there and has this length).
+   */
+  mmap(
+    _task: Task,
+    length: number,
+    prot: number,
+    shared: boolean,
+    offsetPage: number,
+  ): DeviceMapping | number {
+    const { refusals } = this.engine
+    refusals.clear()
+    if (!shared) return refusals.refuse(MMAP_NOT_SHARED)
+    if ((prot & PROT_EXEC) !== 0) return refusals.refuse(MMAP_EXECUTABLE)
+    const region = this.mmaps.find(offsetPage, length / PAGE_SIZE)
+    if (region !== undefined) return region.mapping()
+    return refusals.refuse(
+      MMAP_REGION_UNKNOWN,
+      pageHi(offsetPage),
+      pageLo(offsetPage),
+      Math.floor(length / 2 ** 32),
+      length | 0,
+    )
   }
 
   /** The visible object of this kind, or undefined with the refusal OBJECT_UNKNOWN recorded. */

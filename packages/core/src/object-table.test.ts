@@ -109,3 +109,20 @@ describe('the end', () => {
     expect(table.isEmpty).toBe(true)
   })
 })
+
+test('section 1: a tombstone is nobody, and its id is never given again', () => {
+  const table = new ObjectTable()
+  const ended: number[] = []
+  const thing = added(table, new Thing(({ id }) => ended.push(id)))
+  table.tombstone(thing)
+  expect([ended, thing.id, table.get(1), table.count, [...table]]).toEqual([
+    [1],
+    0,
+    undefined,
+    0,
+    [],
+  ])
+  expect(table.isEmpty).toBe(false)
+  expect(added(table).id).toBe(2)
+  expect(table.removeAll()).toBe(true)
+})

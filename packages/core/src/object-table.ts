@@ -13,6 +13,7 @@ export class ObjectTable {
   readonly #ids = new IdAllocator()
   readonly #objects: (IommufdObject | undefined)[] = []
   #reserved = 0
+  #tombstones = 0
   #count = 0
 
   /** Objects that are visible. */
@@ -20,9 +21,9 @@ export class ObjectTable {
     return this.#count
   }
 
-  /** Whether no id is in use, visible or reserved. */
+  /** Whether no id is in use: visible, reserved, or a tombstone. */
   get isEmpty(): boolean {
-    return this.#count === 0 && this.#reserved === 0
+    return this.#count === 0 && this.#reserved === 0 && this.#tombstones === 0
   }
 
   /** Gives the object the lowest free id, still invisible. */
@@ -55,6 +56,18 @@ export class ObjectTable {
     this.#objects[object.id] = undefined
     this.#ids.release(object.id)
     this.#count--
+    object.destroy()
+    object.id = 0
+  }
+
+  /**
+   * As `remove`, but leaves a tombstone: the id is nobody's and never given again. For objects that
+   * end by themselves, so that a program does not meet another one under the id that it knows.
+   */
+  tombstone(object: IommufdObject): void {
+    this.#objects[object.id] = undefined
+    this.#count--
+    this.#tombstones++
     object.destroy()
     object.id = 0
   }

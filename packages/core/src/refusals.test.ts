@@ -9,6 +9,9 @@ import {
   iommu_destroy,
   iommu_ioas_alloc,
   iommu_option,
+  MAP_PRIVATE,
+  MAP_SHARED,
+  PROT_EXEC,
   PROT_NONE,
   PROT_READ,
   writeStruct,
@@ -78,6 +81,10 @@ function setWithObjects(booted: Booted): number {
   return option(booted, { val64: 1 })
 }
 
+function mmap({ process, fd }: Booted, prot: number, flags: number): number {
+  return process.mmap(0, PAGE, prot, flags, fd, PAGE)
+}
+
 function armed(fail: (booted: Booted) => number): (booted: Booted) => number {
   return (booted) => {
     booted.engine.faults.arm(1)
@@ -104,6 +111,9 @@ const provoked: Record<keyof typeof coreRefusals, (booted: Booted) => number> = 
   },
   OBJECT_UNKNOWN: (booted) => ioctl(booted, IOMMU_DESTROY, iommu_destroy, { id: 1 }).ret,
   OBJECT_BUSY: busyDestroy,
+  MMAP_NOT_SHARED: (booted) => mmap(booted, PROT_READ, MAP_PRIVATE),
+  MMAP_EXECUTABLE: (booted) => mmap(booted, PROT_READ | PROT_EXEC, MAP_SHARED),
+  MMAP_REGION_UNKNOWN: (booted) => mmap(booted, PROT_READ, MAP_SHARED),
   OPTION_RESERVED: (booted) => option(booted, { __reserved: 1 }),
   OPTION_UNKNOWN: (booted) => option(booted, { option_id: 2 }),
   OPTION_OP_UNKNOWN: (booted) => option(booted, { op: 2 }),

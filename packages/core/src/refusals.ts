@@ -8,6 +8,7 @@ import {
   ENOENT,
   ENOMEM,
   ENOTTY,
+  ENXIO,
   EOPNOTSUPP,
   EPERM,
 } from '@iommufd/uapi'
@@ -95,6 +96,33 @@ export const OBJECT_BUSY: RefusalSite = {
   operands: { id: 'u32', users: 'u32' },
   sentence: 'object {id} is in use {users} times',
   remedy: 'destroy or detach what depends on it first',
+}
+
+export const MMAP_NOT_SHARED: RefusalSite = {
+  id: 'MMAP_NOT_SHARED',
+  errno: EINVAL,
+  spec: 'F8',
+  operands: {},
+  sentence: 'pages of a driver can be mapped with MAP_SHARED alone',
+  remedy: 'use MAP_SHARED',
+}
+
+export const MMAP_EXECUTABLE: RefusalSite = {
+  id: 'MMAP_EXECUTABLE',
+  errno: EPERM,
+  spec: 'F8',
+  operands: {},
+  sentence: 'pages of a driver cannot be mapped with PROT_EXEC',
+  remedy: 'leave PROT_EXEC out',
+}
+
+export const MMAP_REGION_UNKNOWN: RefusalSite = {
+  id: 'MMAP_REGION_UNKNOWN',
+  errno: ENXIO,
+  spec: 'F8',
+  operands: { offset: 'u64', length: 'u64' },
+  sentence: 'no driver offers {length} bytes at offset {offset} of this context',
+  remedy: 'map the offset and the whole length that the allocating call gave',
 }
 
 export const OPTION_RESERVED: RefusalSite = {
