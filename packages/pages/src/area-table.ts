@@ -23,6 +23,8 @@ export class AreaTable {
   flags: Uint8Array<ArrayBuffer> = new Uint8Array(INITIAL)
   /** Pins that in-kernel users hold through the area. */
   accesses: Int32Array<ArrayBuffer> = new Int32Array(INITIAL)
+  /** Locks by area: few areas have any, and those that have are pinned too. */
+  readonly #locks = new Map<number, number>()
   #free = -1
   #used = 0
   #live = 0
@@ -52,6 +54,17 @@ export class AreaTable {
     this.pages[area] = this.#free
     this.#free = area
     this.#live--
+  }
+
+  /** Takes (1) or gives back (-1) a lock on an area. */
+  countLock(area: number, by: number): void {
+    const locks = (this.#locks.get(area) ?? 0) + by
+    if (locks === 0) this.#locks.delete(area)
+    else this.#locks.set(area, locks)
+  }
+
+  isLocked(area: number): boolean {
+    return this.#locks.has(area)
   }
 
   #take(): number {

@@ -3,7 +3,7 @@
  * Unmapping (SPEC C8): whole areas only, lowest first.
  *
  * Invariant: an area goes away when no in-kernel user holds a pin in it; users are asked to let go
- * and may not take new pins meanwhile. Areas that went before a refusal stay gone, and the bytes
+ * and may not take new pins meanwhile. One that hardware uses is locked: nobody is asked. Areas that went before a refusal stay gone, and the bytes
  * that they had are counted in `iopt.unmapped`.
  */
 import { differenceHi, isAfter, nextHi, nextLo, sumHi } from '@iommufd/core'
@@ -11,7 +11,7 @@ import { AREA_PREVENT_ACCESS } from './area-table.js'
 import { viewArea } from './area-view.js'
 import { unfillArea } from './domain-fill.js'
 import type { IoPagetable } from './io-pagetable.js'
-import { ACCESS_HOLDS_AREA, AREA_PARTLY_COVERED } from './refusals.js'
+import { ACCESS_HOLDS_AREA, AREA_LOCKED, AREA_PARTLY_COVERED } from './refusals.js'
 
 /** How often users are asked to let one area go: once, and a hundred times again. */
 const MAX_TRIES = 101
@@ -30,13 +30,16 @@ export function unmapRange(
   for (;;) {
     const pos = areas.from(startHi, startLo)
     if (pos < 0 || isAfter(areas.startHi(pos), areas.startLo(pos), lastHi, lastLo)) return 0
+    const area = areas.value(pos)
+    const isPinned = (iopt.tables.areas.accesses[area] as number) > 0
+    if (isPinned && iopt.tables.areas.isLocked(area)) return refuseLocked(iopt, pos)
     if (
       isAfter(startHi, startLo, areas.startHi(pos), areas.startLo(pos)) ||
       isAfter(areas.lastHi(pos), areas.lastLo(pos), lastHi, lastLo)
     ) {
       return refusePartly(iopt, pos, startHi, startLo, lastHi, lastLo)
     }
-    if ((iopt.tables.areas.accesses[areas.value(pos)] as number) > 0) {
+    if (isPinned) {
       const rc = releaseAccesses(iopt, areas.startHi(pos), areas.startLo(pos))
       if (rc < 0) return rc
       continue
@@ -91,6 +94,11 @@ function countUnmapped(iopt: IoPagetable, pos: number): void {
   const lengthLo = nextLo(spanLo)
   iopt.unmappedHi = sumHi(iopt.unmappedHi, iopt.unmappedLo, nextHi(spanHi, spanLo), lengthLo)
   iopt.unmappedLo = (iopt.unmappedLo + lengthLo) | 0
+}
+
+function refuseLocked({ areas, engine }: IoPagetable, pos: number): number {
+  const [startHi, startLo] = [areas.startHi(pos), areas.startLo(pos)]
+  return engine.refusals.refuse(AREA_LOCKED, startHi, startLo, areas.lastHi(pos), areas.lastLo(pos))
 }
 
 function refusePartly(

@@ -9,6 +9,7 @@ import { boot, MEMORY, NOTHING, PAGE, Program, READ, RW, type World } from '../t
 import { U64_MAX } from '../test/u64.js'
 import { pagesRefusals } from './index.js'
 import { addDomain } from './iopt-domains.js'
+import { lockRange } from './iopt-lock.js'
 import { unmapAll } from './iopt-unmap.js'
 
 type Name = keyof typeof pagesRefusals
@@ -112,6 +113,10 @@ const provoked: Record<Name, (scene: Scene) => number> = {
   SOURCE_NOT_MAPPED: (scene) => scene.copy({ src_iova: 0x2000 }),
   AREA_PARTLY_COVERED: ({ program, id }) => program.unmap(id, 0x1000, 1).ret,
   NOTHING_MAPPED: ({ program, id }) => program.unmap(id, 0x2000, 1).ret,
+  AREA_LOCKED: ({ iopt, program, id }) => {
+    lockRange(iopt, 0, 0x1000, 0, 0x1fff)
+    return program.unmap(id, 0x1000, PAGE).ret
+  },
   ACCESS_HOLDS_AREA: (scene) => {
     scene.pinned().isStubborn = true
     return scene.program.unmap(scene.id, 0x1000, PAGE).ret

@@ -5,6 +5,7 @@ import type { RefusalSite } from '@iommufd/core'
 import {
   EADDRINUSE,
   EBADF,
+  EBUSY,
   EDEADLOCK,
   EEXIST,
   EFAULT,
@@ -199,6 +200,15 @@ export const NOTHING_MAPPED: RefusalSite = {
   operands: { iova: 'u64', length: 'u64' },
   sentence: 'nothing is mapped in the {length} bytes at {iova}',
   remedy: 'check the iova; use iova 0 and length 2^64-1 to unmap whatever there is',
+}
+
+export const AREA_LOCKED: RefusalSite = {
+  id: 'AREA_LOCKED',
+  errno: EBUSY,
+  spec: 'C8',
+  operands: { iova: 'u64', last: 'u64' },
+  sentence: 'hardware uses memory in the area [{iova}, {last}] as a queue',
+  remedy: 'destroy the hardware queue of the vIOMMU first',
 }
 
 export const ACCESS_HOLDS_AREA: RefusalSite = {
