@@ -14,6 +14,9 @@ import type { Iotlb } from './iotlb.js'
 import type { IotlbGather } from './iotlb-gather.js'
 import type { Translation } from './translation.js'
 import type { UserData } from './user-data.js'
+import type { UserDataArray } from './user-data-array.js'
+import type { IommufdViommu } from './viommu.js'
+import type { ViommuOps } from './viommu-driver.js'
 
 /** DMA of the device is coherent with the caches, as every mapping of iommufd asks. */
 export const IOMMU_CAP_CACHE_COHERENCY = 0
@@ -162,6 +165,11 @@ export interface PagingDomain extends AttachableDomain {
 /** A page table of a guest, whose addresses are translated again by a paging domain. */
 export interface NestedDomain extends AttachableDomain {
   readonly type: 'nested'
+  /**
+   * What the guest says is stale is forgotten. `entries.handled` counts those done, also of a refused
+   * call.
+   */
+  cacheInvalidateUser?(entries: UserDataArray): number
 }
 
 /** What a driver tells programs about an IOMMU. */
@@ -214,4 +222,12 @@ export interface IommuOps {
   pageResponse?(dev: Device, lastPage: PageRequest, code: number): void
   /** Guests have tables of PASIDs of their own: page requests for any PASID go to a nested domain. */
   readonly userPasidTable?: boolean
+  /** Whether the device's IOMMU has vIOMMUs of this type, IOMMU_VIOMMU_TYPE_*. */
+  supportsViommu?(dev: Device, type: number): boolean
+  /** A vIOMMU comes to be on a nesting parent: what the driver does for it. */
+  viommuInit?(
+    viommu: IommufdViommu,
+    parent: PagingDomain,
+    userData: UserData | undefined,
+  ): ViommuOps | number
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * IOMMU_HWPT_ALLOC (SPEC L1): a page table for a device, on an address space or on another table.
+ * IOMMU_HWPT_ALLOC (SPEC L1): a page table for a device, on an address space, another table or a vIOMMU.
  *
  * Invariant: the table becomes visible when its id has been written back, else it leaves nothing.
  */
@@ -8,32 +8,26 @@ import type { Ucmd } from '@iommufd/core'
 import { IOAS } from '@iommufd/pages'
 import {
   ENOENT,
-  IOMMU_HWPT_ALLOC_PASID,
   IOMMU_HWPT_DATA_NONE,
   IOMMU_HWPT_FAULT_ID_VALID,
   iommu_hwpt_alloc,
 } from '@iommufd/uapi'
-import { refuseForDriver } from './driver-refusal.js'
 import { FAULT } from './fault-queue.js'
-import { type IommufdHwpt, IommufdHwptNested, IommufdHwptPaging } from './hwpt.js'
+import { type IommufdHwpt, IommufdHwptPaging } from './hwpt.js'
+import { allocNested, allocNestedOnViommu } from './hwpt-nested-alloc.js'
 import { abortHwpt, allocPaging } from './hwpt-paging-alloc.js'
 import { DEVICE, type IommufdDevice } from './iommufd-device.js'
 import {
   FAULT_QUEUE_UNKNOWN,
   HWPT_DATA_CONTRADICTS,
   HWPT_RESERVED_NOT_ZERO,
-  NESTED_FLAGS_UNKNOWN,
-  NESTED_UNSUPPORTED,
-  NESTED_WITHOUT_DATA,
-  NO_NEST_PARENT,
-  PARENT_OF_OTHER_DRIVER,
   PARENT_UNKNOWN,
   PARENT_UNUSABLE,
 } from './refusals.js'
 import { UserData } from './user-data.js'
+import { VIOMMU } from './viommu.js'
 
 const { at } = iommu_hwpt_alloc
-const NESTED_FLAGS = IOMMU_HWPT_FAULT_ID_VALID | IOMMU_HWPT_ALLOC_PASID
 
 export function hwptAlloc(ucmd: Ucmd): number {
   const { ctx } = ucmd
@@ -71,34 +65,8 @@ function allocOn(ucmd: Ucmd, idev: IommufdDevice): IommufdHwpt | number {
   const userData = userDataOf(ucmd)
   if (IOAS.is(parent)) return allocPaging(idev, parent, flags, userData, (hwpt) => hwpt.add())
   if (parent instanceof IommufdHwptPaging) return allocNested(idev, parent, flags, userData)
+  if (VIOMMU.is(parent)) return allocNestedOnViommu(idev, parent, flags, userData)
   return refusals.refuse(PARENT_UNUSABLE, ptId)
-}
-
-function allocNested(
-  idev: IommufdDevice,
-  parent: IommufdHwptPaging,
-  flags: number,
-  userData: UserData | undefined,
-): IommufdHwptNested | number {
-  const { dev, ops } = idev
-  const { engine, objects } = idev.ctx
-  const { refusals } = engine
-  if ((flags & ~NESTED_FLAGS) !== 0) {
-    return refusals.refuse(NESTED_FLAGS_UNKNOWN, flags, NESTED_FLAGS)
-  }
-  if (userData === undefined) return refusals.refuse(NESTED_WITHOUT_DATA)
-  if (ops.domainAllocNested === undefined) return refusals.refuse(NESTED_UNSUPPORTED)
-  if (!parent.isNestParent) return refusals.refuse(NO_NEST_PARENT, parent.id)
-  if (parent.domain.owner !== ops) return refusals.refuse(PARENT_OF_OTHER_DRIVER, parent.id)
-  const rc = engine.allocate()
-  if (rc < 0) return rc
-  const driverFlags = flags & ~IOMMU_HWPT_FAULT_ID_VALID
-  const domain = ops.domainAllocNested(dev, parent.domain, driverFlags, userData)
-  if (typeof domain === 'number') return refuseForDriver(engine, ops, domain)
-  const hwpt = new IommufdHwptNested(parent, domain)
-  hwpt.allowsPasids = (flags & IOMMU_HWPT_ALLOC_PASID) !== 0
-  objects.reserve(hwpt)
-  return hwpt
 }
 
 function userDataOf(ucmd: Ucmd): UserData | undefined {

@@ -12,6 +12,7 @@ import type { Device } from './device.js'
 import { DomainView } from './domain-view.js'
 import type { NestedDomain, PagingDomain } from './driver.js'
 import type { IommufdFaultQueue } from './fault-queue.js'
+import type { IommufdViommu } from './viommu.js'
 
 /** Paging tables of an address space, in the order in which they were added. */
 const tables = new WeakMap<IommufdIoas, Set<IommufdHwptPaging>>()
@@ -95,22 +96,24 @@ export class IommufdHwptPaging extends IommufdHwpt {
   }
 }
 
-/** A page table of a guest, on a paging table. */
+/** A page table of a guest, on a paging table or on a vIOMMU, of which it is a user. */
 export class IommufdHwptNested extends IommufdHwpt {
   readonly typeName: string = 'HWPT_NESTED'
   readonly domain: NestedDomain
   readonly paging: IommufdHwptPaging
+  readonly #base: IommufdHwptPaging | IommufdViommu
 
-  constructor(paging: IommufdHwptPaging, domain: NestedDomain) {
+  constructor(base: IommufdHwptPaging | IommufdViommu, domain: NestedDomain) {
     super()
-    this.paging = paging
+    this.#base = base
+    this.paging = base instanceof IommufdHwptPaging ? base : base.hwpt
     this.domain = domain
-    paging.users++
+    base.users++
   }
 
   override destroy(): void {
     this.domain.free?.()
-    this.paging.users--
+    this.#base.users--
     super.destroy()
   }
 }
@@ -118,6 +121,11 @@ export class IommufdHwptNested extends IommufdHwpt {
 export const HWPT: ObjectType<IommufdHwptPaging> = {
   name: 'HWPT',
   is: (object): object is IommufdHwptPaging => object instanceof IommufdHwptPaging,
+}
+
+export const HWPT_NESTED: ObjectType<IommufdHwptNested> = {
+  name: 'HWPT_NESTED',
+  is: (object): object is IommufdHwptNested => object instanceof IommufdHwptNested,
 }
 
 /** What container ioctls tell about a domain. */

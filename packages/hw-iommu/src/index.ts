@@ -37,10 +37,12 @@ export {
   type PagingDomain,
 } from './driver.js'
 export type { IommufdFaultQueue } from './fault-queue.js'
+export { IommufdHwQueue } from './hw-queue.js'
 export {
   type DomainTraits,
   domainTraits,
   HWPT,
+  HWPT_NESTED,
   IommufdHwpt,
   IommufdHwptNested,
   IommufdHwptPaging,
@@ -67,6 +69,21 @@ export { iommu_report_device_fault } from './report-fault.js'
 export { MsiDesc } from './sw-msi.js'
 export { iovaToPhys, Translation } from './translation.js'
 export { UserData } from './user-data.js'
+export { UserDataArray } from './user-data-array.js'
+export { IommufdVdevice, VDEVICE } from './vdevice.js'
+export type { IommufdVeventq } from './veventq.js'
+export { IommufdViommu, VIOMMU } from './viommu.js'
+export {
+  iommufd_hw_queue_depend,
+  iommufd_hw_queue_undepend,
+  iommufd_vdevice_to_device,
+  iommufd_viommu_alloc_mmap,
+  iommufd_viommu_destroy_mmap,
+  iommufd_viommu_find_dev,
+  iommufd_viommu_get_vdev_id,
+  iommufd_viommu_report_event,
+} from './viommu-api.js'
+export type { ViommuOps } from './viommu-driver.js'
 
 /**
  * Binds a device to a context: the bound device, whose object id is `idev.id`, or -EINVAL (not

@@ -25,6 +25,7 @@ import {
   OBJECT_NOT_ATTACHABLE,
   PT_UNKNOWN,
 } from './refusals.js'
+import type { IommufdVdevice } from './vdevice.js'
 
 export class IommufdDevice extends IommufdObject {
   readonly typeName: string = 'DEVICE'
@@ -34,6 +35,8 @@ export class IommufdDevice extends IommufdObject {
   /** Whether tables made for this device must make every access coherent. */
   readonly enforcesCoherency: boolean
   readonly #holdsContext: boolean
+  /** Its number on a vIOMMU. */
+  vdevice: IommufdVdevice | undefined
 
   private constructor(igroup: IommufdGroup, dev: Device, holdsContext: boolean) {
     super()
@@ -75,12 +78,13 @@ export class IommufdDevice extends IommufdObject {
     return idev
   }
 
-  /** Ends the binding; the device must be detached. */
+  /** Ends the binding and the virtual device (SPEC section 1); the device must be detached. */
   unbind(): void {
     for (const pasid of this.igroup.pasids(this.dev)) {
       this.ctx.engine.warn(`${this.dev.name} is unbound while it is attached`)
       this.detach(pasid)
     }
+    if (this.vdevice !== undefined) this.ctx.objects.tombstone(this.vdevice)
     this.users--
     this.ctx.objects.remove(this)
   }

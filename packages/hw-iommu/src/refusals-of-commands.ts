@@ -113,7 +113,7 @@ export const INVALIDATE_UNSUPPORTED: RefusalSite = {
   errno: EOPNOTSUPP,
   spec: 'L5',
   operands: { id: 'u32' },
-  sentence: 'the IOMMU driver remembers nothing of nested table {id} that a guest could invalidate',
+  sentence: 'the IOMMU driver remembers nothing of object {id} that a guest could invalidate',
   remedy: 'leave invalidation out for this driver',
 }
 
@@ -161,67 +161,4 @@ export const DIRTY_RANGE_BAD: RefusalSite = {
   sentence: '{length} bytes from IOVA {iova} cannot be told in pages of {pageSize} bytes',
   remedy:
     'let both ends be multiples of a power of two of page_size, and of the alignment of the address space',
-}
-
-export const VIOMMU_FLAGS_OR_TYPE: RefusalSite = {
-  id: 'VIOMMU_FLAGS_OR_TYPE',
-  errno: EOPNOTSUPP,
-  spec: 'L9',
-  operands: { flags: 'flags', type: 'u32' },
-  sentence: 'flags {flags} or type {type} of a vIOMMU is not known',
-  remedy: 'use flags 0 and the type of the hardware',
-}
-
-export const VIOMMU_UNSUPPORTED: RefusalSite = {
-  id: 'VIOMMU_UNSUPPORTED',
-  errno: EOPNOTSUPP,
-  spec: 'L9',
-  operands: { device: 'u32' },
-  sentence: 'the IOMMU driver of device {device} has no vIOMMUs',
-  remedy: 'make nested tables on the hardware page table itself',
-}
-
-export const VEVENTQ_FLAGS_OR_TYPE: RefusalSite = {
-  id: 'VEVENTQ_FLAGS_OR_TYPE',
-  errno: EOPNOTSUPP,
-  spec: 'L12',
-  operands: { flags: 'flags', type: 'u32', reserved: 'flags' },
-  sentence: 'flags {flags}, type {type} or __reserved {reserved} of an event queue is not known',
-  remedy: 'use flags 0 and a type of the vIOMMU',
-}
-
-export const VEVENTQ_DEPTH: RefusalSite = {
-  id: 'VEVENTQ_DEPTH',
-  errno: EINVAL,
-  spec: 'L12',
-  operands: { depth: 'u32' },
-  sentence: 'an event queue cannot hold {depth} events',
-  remedy: 'use 1 to 524288',
-}
-
-export const HW_QUEUE_FLAGS_OR_TYPE: RefusalSite = {
-  id: 'HW_QUEUE_FLAGS_OR_TYPE',
-  errno: EOPNOTSUPP,
-  spec: 'L14',
-  operands: { flags: 'flags', type: 'u32' },
-  sentence: 'flags {flags} or type {type} of a hardware queue is not known',
-  remedy: 'use flags 0 and a type of the vIOMMU',
-}
-
-export const HW_QUEUE_EMPTY: RefusalSite = {
-  id: 'HW_QUEUE_EMPTY',
-  errno: EINVAL,
-  spec: 'L14',
-  operands: {},
-  sentence: 'a hardware queue of 0 bytes is none',
-  remedy: 'give the length of the queue',
-}
-
-export const HW_QUEUE_WRAPS: RefusalSite = {
-  id: 'HW_QUEUE_WRAPS',
-  errno: EOVERFLOW,
-  spec: 'L14',
-  operands: { iova: 'u64', length: 'u64' },
-  sentence: '{length} bytes from IOVA {iova} go beyond 2^64 - 1',
-  remedy: 'give memory that ends below',
 }

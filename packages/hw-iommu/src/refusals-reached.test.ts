@@ -30,19 +30,24 @@ import {
 import { expect, test } from 'vitest'
 import { DATA, World } from '../test/harness.js'
 import { PlainDriver, ToyDevice, type ToyDeviceOptions } from '../test/toy-driver.js'
+import { ViommuScene } from '../test/viommu-scene.js'
 import {
   hwIommuRefusals,
   IOMMU_RESV_DIRECT,
   IOMMU_RESV_SW_MSI,
   Iommu,
   type IommufdDevice,
+  type IommufdHwQueue,
   type IommuGroup,
   IopfQueue,
   iommu_report_device_fault,
   iommufd_device_attach,
   iommufd_device_bind,
   iommufd_device_replace,
+  iommufd_hw_queue_depend,
   iommufd_sw_msi,
+  iommufd_viommu_get_vdev_id,
+  iommufd_viommu_report_event,
   MsiDesc,
 } from './index.js'
 
@@ -139,6 +144,18 @@ class Scene {
     const idev = this.bind('msi', { group: 'msi', regions: [WINDOW] })
     this.attach(this.pt, 0, idev)
     return (msiAddr) => iommufd_sw_msi(new MsiDesc(idev.dev), msiAddr)
+  }
+}
+
+/** What a call refuses that is made with a vIOMMU, in the same world. */
+function viommu(
+  call: (scene: ViommuScene, id: number, outer: Scene) => unknown,
+): (scene: Scene) => number {
+  return (outer) => {
+    const scene = new ViommuScene(outer.world)
+    const id = scene.viommu() as number
+    call(scene, id, outer)
+    return -(outer.world.engine.refusals.last?.errno ?? 0)
   }
 }
 
@@ -268,7 +285,7 @@ const provoked: Record<Name, (scene: Scene) => number> = {
   DIRTY_RANGE_BAD: (scene) => scene.dirty({ page_size: 0 }),
   VIOMMU_FLAGS_OR_TYPE: ({ world }) => world.ioctl(IOMMU_VIOMMU_ALLOC, iommu_viommu_alloc, {}).ret,
   VIOMMU_UNSUPPORTED: ({ world, idev }) =>
-    world.ioctl(IOMMU_VIOMMU_ALLOC, iommu_viommu_alloc, { type: 1, dev_id: idev.id }).ret,
+    world.ioctl(IOMMU_VIOMMU_ALLOC, iommu_viommu_alloc, { type: 2, dev_id: idev.id }).ret,
   VEVENTQ_FLAGS_OR_TYPE: ({ world }) =>
     world.ioctl(IOMMU_VEVENTQ_ALLOC, iommu_veventq_alloc, { veventq_depth: 1 }).ret,
   VEVENTQ_DEPTH: ({ world }) =>
@@ -283,7 +300,67 @@ const provoked: Record<Name, (scene: Scene) => number> = {
   },
   USER_DATA_TYPE: (scene) => scene.nested({ data_type: 2 }),
   USER_DATA_TOO_SHORT: (scene) => scene.nested({ data_len: 3 }),
-  USER_DATA_TAIL_NOT_ZERO: (scene) => scene.nested({ data_len: 9 }, [0, 0, 0, 0, 0, 0, 0, 0, 1]),
+  USER_DATA_TOO_LONG: (scene) => scene.nested({ data_len: 9 }),
+  USER_DATA_TAIL_NOT_ZERO: viommu((scene, id) => {
+    scene.world.process.store(DATA + 8, Uint8Array.of(1))
+    return scene.invalidate(id, { entry_len: 9 })
+  }),
+  USER_DATA_ARRAY_EMPTY: viommu((scene, id) => scene.invalidate(id, { entry_num: 0 })),
+  NESTED_VIOMMU_UNSUPPORTED: viommu((scene, id) => {
+    scene.object(id).ops = {}
+    return scene.nested(id)
+  }),
+  VIOMMU_OF_OTHER_IOMMU: viommu((scene, id, outer) => {
+    return scene.nested(id, { dev_id: outer.plain().id })
+  }),
+  VDEVICE_OF_OTHER_IOMMU: viommu((scene, id, outer) => {
+    return scene.vdevice(id, { dev_id: outer.plain().id })
+  }),
+  DEVICE_HAS_VDEVICE: viommu((scene, id) => {
+    scene.vdevice(id)
+    return scene.vdevice(id, { virt_id: 6 })
+  }),
+  VIRT_ID_TAKEN: viommu((scene, id) => {
+    scene.vdevice(id)
+    return scene.vdevice(id, { dev_id: scene.world.bind(scene.world.device('second')).id })
+  }),
+  VDEV_ID_UNKNOWN: viommu((scene, id) => {
+    return iommufd_viommu_get_vdev_id(scene.object(id), scene.idev.dev)
+  }),
+  VEVENTQ_EXISTS: viommu((scene, id) => {
+    scene.veventq(id)
+    return scene.veventq(id).id
+  }),
+  VEVENTQ_NO_DESCRIPTOR: viommu((scene, id) => {
+    const { fd, process } = scene.world
+    while (process.dup(fd) >= 0);
+    return scene.veventq(id).id
+  }),
+  VEVENTQ_MISSING: viommu((scene, id) => {
+    return iommufd_viommu_report_event(scene.object(id), 1, new Uint8Array(4))
+  }),
+  VEVENTQ_READ_TOO_SHORT: viommu((scene, id) => {
+    return scene.world.process.read(scene.veventq(id).fd, DATA, 7)
+  }),
+  VEVENT_TOO_LONG: viommu((scene, id) => {
+    const { fd } = scene.veventq(id)
+    iommufd_viommu_report_event(scene.object(id), 1, new Uint8Array(4))
+    return scene.world.process.read(fd, DATA, 11)
+  }),
+  HW_QUEUE_UNSUPPORTED: viommu((scene, id) => scene.hwQueue(id, { type: 2 })),
+  HW_QUEUE_OUT_OF_RANGE: viommu((scene, id) => {
+    return scene.hwQueue(id, { nesting_parent_iova: 0, length: 2n ** 64n - 1n })
+  }),
+  HW_QUEUE_TOO_LONG: viommu((scene, id) => scene.hwQueue(id, { length: 2n ** 40n })),
+  HW_QUEUE_NEEDS_ITSELF: viommu((scene, id) => {
+    const queue = scene.world.ctx.objects.get(scene.hwQueue(id) as number) as IommufdHwQueue
+    scene.world.engine.refusals.clear()
+    return iommufd_hw_queue_depend(queue, queue)
+  }),
+  HW_QUEUE_NOT_CONTIGUOUS: viommu((scene, id) => {
+    for (const iova of [0x40000, 0x41000]) scene.map(iova, 1, 3)
+    return scene.hwQueue(id, { nesting_parent_iova: 0x40000, length: 8192 })
+  }),
 }
 
 test.each(Object.keys(hwIommuRefusals) as Name[])('%s is reached by a call', (name) => {

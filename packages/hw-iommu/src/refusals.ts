@@ -14,6 +14,7 @@ import {
 } from '@iommufd/uapi'
 
 export * from './refusals-of-commands.js'
+export * from './refusals-of-viommu.js'
 
 export const DEVICE_WITHOUT_IOMMU: RefusalSite = {
   id: 'DEVICE_WITHOUT_IOMMU',
@@ -399,6 +400,15 @@ export const USER_DATA_TOO_SHORT: RefusalSite = {
   operands: { length: 'u32', minimum: 'u32' },
   sentence: 'the data has {length} bytes; the driver needs at least {minimum}',
   remedy: 'set the length to sizeof the struct of this data type',
+}
+
+export const USER_DATA_TOO_LONG: RefusalSite = {
+  id: 'USER_DATA_TOO_LONG',
+  errno: EINVAL,
+  spec: 'L1',
+  operands: { length: 'u32', known: 'u32' },
+  sentence: 'the data has {length} bytes; the driver knows {known}',
+  remedy: 'give the length of the struct that this driver knows',
 }
 
 export const USER_DATA_TAIL_NOT_ZERO: RefusalSite = {

@@ -16,9 +16,12 @@ import {
 import { getDirtyBitmap, setDirtyTracking } from './dirty-tracking.js'
 import { faultQueueAlloc } from './fault-queue.js'
 import { getHwInfo } from './hw-info.js'
+import { hwQueueAlloc } from './hw-queue.js'
 import { hwptAlloc } from './hwpt-alloc.js'
 import { hwptInvalidate } from './hwpt-invalidate.js'
-import { hwQueueAlloc, vdeviceAlloc, veventqAlloc, viommuAlloc } from './viommu.js'
+import { vdeviceAlloc } from './vdevice.js'
+import { veventqAlloc } from './veventq.js'
+import { viommuAlloc } from './viommu.js'
 
 /** Lets the engine serve the commands on devices and hardware page tables. */
 export function registerHwIommu(engine: Iommufd): void {

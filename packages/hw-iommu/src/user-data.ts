@@ -1,15 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Data for a driver that a command brings from user space (SPEC L1).
+ * Data for a driver that a command brings from user space, and its answer (SPEC L1, L9).
  *
  * Invariant: only as many bytes are read as the caller says it has; what the driver knows beyond
- * them is zero, what the caller has beyond the driver's struct must be.
+ * them is zero. What the caller has beyond the driver's struct is refused.
  */
 
 import type { Iommufd } from '@iommufd/core'
 import { sumHi } from '@iommufd/core'
 import type { Task } from '@iommufd/host'
-import { USER_DATA_TAIL_NOT_ZERO, USER_DATA_TOO_SHORT, USER_DATA_TYPE } from './refusals.js'
+import {
+  USER_DATA_TAIL_NOT_ZERO,
+  USER_DATA_TOO_LONG,
+  USER_DATA_TOO_SHORT,
+  USER_DATA_TYPE,
+} from './refusals.js'
+
+const zeros = new Uint8Array(4096)
 
 export class UserData {
   readonly engine: Iommufd
@@ -39,15 +46,45 @@ export class UserData {
 
   /**
    * Fills `bytes` with a struct of this type, of which the caller must have at least `minLength`
-   * bytes: 0, -EINVAL (another type, too short), -E2BIG (unknown tail not zero), -EFAULT.
+   * bytes and no more than the driver knows: 0, -EINVAL (another type, too short, too long), -EFAULT.
    */
   read(type: number, bytes: Uint8Array, minLength: number): number {
     const { refusals } = this.engine
+    const { length } = this
     if (this.type !== type) return refusals.refuse(USER_DATA_TYPE, this.type | 0, type)
-    if (this.length < minLength) return refusals.refuse(USER_DATA_TOO_SHORT, this.length, minLength)
+    if (length < minLength) return refusals.refuse(USER_DATA_TOO_SHORT, length, minLength)
+    if (length > bytes.length) {
+      return refusals.refuse(USER_DATA_TOO_LONG, length | 0, bytes.length)
+    }
+    return this.#fill(bytes)
+  }
+
+  /**
+   * As `read`, but of a struct that may have any length: what the caller has behind the driver's must
+   * be zero, else -E2BIG.
+   */
+  readAnyLength(type: number, bytes: Uint8Array): number {
+    if (this.type !== type) {
+      return this.engine.refusals.refuse(USER_DATA_TYPE, this.type | 0, type)
+    }
+    return this.#checkTail(bytes.length) || this.#fill(bytes)
+  }
+
+  /**
+   * Writes the driver's struct back, as much of it as the caller has room for, and zeros behind it: 0
+   * or -EFAULT.
+   */
+  write(bytes: Uint8Array): number {
     const known = Math.min(this.length, bytes.length)
-    const rc = this.#checkTail(bytes.length)
-    if (rc < 0) return rc
+    for (let at = known; at < this.length; at += zeros.length) {
+      const rc = this.#copyOut(at, zeros, Math.min(this.length - at, zeros.length))
+      if (rc < 0) return rc
+    }
+    return this.#copyOut(0, bytes, known)
+  }
+
+  #fill(bytes: Uint8Array): number {
+    const known = Math.min(this.length, bytes.length)
     bytes.fill(0, known)
     return this.#copy(0, bytes, known)
   }
@@ -66,5 +103,9 @@ export class UserData {
   #copy(at: number, bytes: Uint8Array, length: number): number {
     const hi = sumHi(this.#uptrHi, this.#uptrLo, 0, at | 0)
     return this.engine.copyFromUser(this.#task, hi, (this.#uptrLo + at) | 0, bytes, 0, length)
+  }
+  #copyOut(at: number, bytes: Uint8Array, length: number): number {
+    const hi = sumHi(this.#uptrHi, this.#uptrLo, 0, at | 0)
+    return this.engine.copyToUser(this.#task, hi, (this.#uptrLo + at) | 0, bytes, 0, length)
   }
 }

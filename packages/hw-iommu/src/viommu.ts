@@ -1,81 +1,112 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * The commands on virtual IOMMUs (SPEC L9, L10, L12, L14), as a kernel answers them none of whose
- * drivers has any.
+ * Virtual IOMMUs: a slice of a physical IOMMU that a guest has (SPEC L9, section 1).
  *
- * Invariant: no vIOMMU is ever made, so no object is one, and what needs one finds none.
+ * Invariant: a vIOMMU is a user of its nesting parent. Its users are the virtual devices, nested
+ * tables, event queues and hardware queues made on it, and mappings of its pages; so it outlives them
+ * all, and they can use it without asking.
  */
-import { type IommufdObject, type ObjectType, sumWraps, type Ucmd } from '@iommufd/core'
+import { type IommufdCtx, IommufdObject, type ObjectType, type Ucmd } from '@iommufd/core'
+import { ENOENT, iommu_viommu_alloc } from '@iommufd/uapi'
+import type { IommuOps } from './driver.js'
+import { refuseForDriver } from './driver-refusal.js'
+import { HWPT, type IommufdHwptPaging } from './hwpt.js'
+import { DEVICE, type IommufdDevice } from './iommufd-device.js'
 import {
-  ENOENT,
-  iommu_hw_queue_alloc,
-  iommu_vdevice_alloc,
-  iommu_veventq_alloc,
-  iommu_viommu_alloc,
-} from '@iommufd/uapi'
-import { DEVICE } from './iommufd-device.js'
-import {
-  HW_QUEUE_EMPTY,
-  HW_QUEUE_FLAGS_OR_TYPE,
-  HW_QUEUE_WRAPS,
-  VEVENTQ_DEPTH,
-  VEVENTQ_FLAGS_OR_TYPE,
+  NO_NEST_PARENT,
+  PARENT_OF_OTHER_DRIVER,
   VIOMMU_FLAGS_OR_TYPE,
   VIOMMU_UNSUPPORTED,
 } from './refusals.js'
+import { UserData } from './user-data.js'
+import type { IommufdVdevice } from './vdevice.js'
+import type { IommufdVeventq } from './veventq.js'
+import type { ViommuOps } from './viommu-driver.js'
 
-const MAX_DEPTH = 1 << 19
-const VIOMMU: ObjectType<IommufdObject> = {
-  name: 'VIOMMU',
-  is: (object): object is IommufdObject => object.typeName === 'VIOMMU',
+const { at } = iommu_viommu_alloc
+
+export class IommufdViommu extends IommufdObject {
+  readonly typeName: string = 'VIOMMU'
+  readonly ctx: IommufdCtx
+  /** IOMMU_VIOMMU_TYPE_* */
+  readonly type: number
+  /** The driver of the physical IOMMU. */
+  readonly iommu: IommuOps
+  /** The nesting parent: what it translates to is physical for the guest's tables. */
+  readonly hwpt: IommufdHwptPaging
+  /** Devices by the number that the guest knows them by. */
+  readonly vdevices: Map<bigint, IommufdVdevice> = new Map()
+  /** Event queues by type. */
+  readonly veventqs: Map<number, IommufdVeventq> = new Map()
+  /** What the driver does for it. */
+  ops: ViommuOps = {}
+
+  constructor(idev: IommufdDevice, hwpt: IommufdHwptPaging, type: number) {
+    super()
+    this.ctx = idev.ctx
+    this.type = type
+    this.iommu = idev.ops
+    this.hwpt = hwpt
+    hwpt.users++
+  }
+
+  override destroy(): void {
+    this.ops.destroy?.()
+    this.hwpt.users--
+  }
 }
 
+export const VIOMMU: ObjectType<IommufdViommu> = {
+  name: 'VIOMMU',
+  is: (object): object is IommufdViommu => object instanceof IommufdViommu,
+}
+
+/** IOMMU_VIOMMU_ALLOC: what of it is refused leaves nothing, neither here nor with the driver. */
 export function viommuAlloc(ucmd: Ucmd): number {
-  const { at } = iommu_viommu_alloc
-  const { refusals } = ucmd.ctx.engine
+  const { ctx } = ucmd
+  const { refusals } = ctx.engine
   const flags = ucmd.word(at.flags)
   const type = ucmd.word(at.type)
   if (flags !== 0 || type === 0) return refusals.refuse(VIOMMU_FLAGS_OR_TYPE, flags, type)
-  const idev = ucmd.ctx.find(ucmd.word(at.dev_id), DEVICE)
-  return idev === undefined ? -ENOENT : refusals.refuse(VIOMMU_UNSUPPORTED, idev.id)
-}
-
-export function vdeviceAlloc(ucmd: Ucmd): number {
-  return findNone(ucmd, ucmd.word(iommu_vdevice_alloc.at.viommu_id))
-}
-
-export function veventqAlloc(ucmd: Ucmd): number {
-  const { at } = iommu_veventq_alloc
-  const { refusals } = ucmd.ctx.engine
-  const flags = ucmd.word(at.flags)
-  const type = ucmd.word(at.type)
-  const reserved = ucmd.word(at.__reserved)
-  if (flags !== 0 || type === 0 || reserved !== 0) {
-    return refusals.refuse(VEVENTQ_FLAGS_OR_TYPE, flags, type, reserved)
+  const idev = ctx.find(ucmd.word(at.dev_id), DEVICE)
+  if (idev === undefined) return -ENOENT
+  if (idev.ops.supportsViommu?.(idev.dev, type >>> 0) !== true) {
+    return refusals.refuse(VIOMMU_UNSUPPORTED, idev.id, type)
   }
-  const depth = ucmd.u32(at.veventq_depth)
-  if (depth === 0 || depth > MAX_DEPTH) return refusals.refuse(VEVENTQ_DEPTH, depth)
-  return findNone(ucmd, ucmd.word(at.viommu_id))
+  const hwpt = ctx.find(ucmd.word(at.hwpt_id), HWPT)
+  if (hwpt === undefined) return -ENOENT
+  if (!hwpt.isNestParent) return refusals.refuse(NO_NEST_PARENT, hwpt.id)
+  if (hwpt.domain.owner !== idev.ops) return refusals.refuse(PARENT_OF_OTHER_DRIVER, hwpt.id)
+  const rc = ctx.engine.allocate()
+  return rc < 0 ? rc : make(ucmd, new IommufdViommu(idev, hwpt, type >>> 0))
 }
 
-export function hwQueueAlloc(ucmd: Ucmd): number {
-  const { at } = iommu_hw_queue_alloc
-  const { refusals } = ucmd.ctx.engine
-  const flags = ucmd.word(at.flags)
-  const type = ucmd.word(at.type)
-  if (flags !== 0 || type === 0) return refusals.refuse(HW_QUEUE_FLAGS_OR_TYPE, flags, type)
-  const [iovaHi, iovaLo] = [ucmd.hi(at.nesting_parent_iova), ucmd.lo(at.nesting_parent_iova)]
-  const [lengthHi, lengthLo] = [ucmd.hi(at.length), ucmd.lo(at.length)]
-  if ((lengthHi | lengthLo) === 0) return refusals.refuse(HW_QUEUE_EMPTY)
-  const lessHi = lengthLo === 0 ? (lengthHi - 1) | 0 : lengthHi
-  if (sumWraps(iovaHi, iovaLo, lessHi, (lengthLo - 1) | 0)) {
-    return refusals.refuse(HW_QUEUE_WRAPS, iovaHi, iovaLo, lengthHi, lengthLo)
+function make(ucmd: Ucmd, viommu: IommufdViommu): number {
+  const { objects } = ucmd.ctx
+  objects.reserve(viommu)
+  ucmd.setWord(at.out_viommu_id, viommu.id)
+  const rc = init(ucmd, viommu) || ucmd.respond(iommu_viommu_alloc.size)
+  if (rc < 0) {
+    viommu.destroy()
+    objects.abort(viommu)
+    return rc
   }
-  return findNone(ucmd, ucmd.word(at.viommu_id))
+  objects.finalize(viommu)
+  return 0
 }
 
-/** Explains that the id is no vIOMMU's. */
-function findNone(ucmd: Ucmd, id: number): number {
-  ucmd.ctx.find(id, VIOMMU)
-  return -ENOENT
+function init(ucmd: Ucmd, viommu: IommufdViommu): number {
+  const { engine } = ucmd.ctx
+  const { hwpt, iommu } = viommu
+  const ops = iommu.viommuInit?.(viommu, hwpt.domain, userDataOf(ucmd, viommu.type))
+  if (typeof ops === 'number') return refuseForDriver(engine, iommu, ops)
+  viommu.ops = ops ?? {}
+  return 0
+}
+
+function userDataOf(ucmd: Ucmd, type: number): UserData | undefined {
+  const length = ucmd.u32(at.data_len)
+  if (length === 0) return undefined
+  const { ctx, task } = ucmd
+  return new UserData(ctx.engine, task, type, ucmd.hi(at.data_uptr), ucmd.lo(at.data_uptr), length)
 }

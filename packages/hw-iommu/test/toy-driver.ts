@@ -10,6 +10,7 @@ import {
   IOMMU_CAP_DIRTY_TRACKING,
   IOMMU_CAP_ENFORCE_CACHE_COHERENCY,
   type Iommu,
+  type IommufdViommu,
   IommuGroup,
   type IommuOps,
   type IommuResvRegion,
@@ -20,6 +21,8 @@ import {
   type Translation,
   type UserData,
 } from '../src/index.js'
+
+import { TOY_TYPE, ToyViommu } from './toy-viommu.js'
 
 export interface ToyDeviceOptions {
   /** Devices with the same name of a group share it. */
@@ -256,6 +259,33 @@ export class ToyDriver extends PlainDriver {
       setDevPasid: (dev, pasid, old) => (dev as ToyDevice).usePasid(pasid, domain, old),
     }
     return domain
+  }
+
+  /** Of the vIOMMUs. */
+  readonly viommuLog: string[] = []
+  readonly viommuRefuses: Map<string, number> = new Map()
+
+  supportsViommu(_dev: Device, type: number): boolean {
+    return type === TOY_TYPE
+  }
+
+  /** Answers data, 8 bytes, with 1 more than its first byte. */
+  viommuInit(
+    viommu: IommufdViommu,
+    _parent: PagingDomain,
+    userData: UserData | undefined,
+  ): ToyViommu | number {
+    const refused = this.viommuRefuses.get('viommuInit') ?? 0
+    const rc = refused || this.#answer(userData)
+    return rc < 0 ? rc : new ToyViommu(viommu, this.viommuLog, this.viommuRefuses)
+  }
+
+  #answer(userData: UserData | undefined): number {
+    const rc = this.#read(userData)
+    if (rc < 0 || userData === undefined) return rc
+    const bytes = new Uint8Array(8)
+    bytes[0] = (this.data?.[0] ?? 0) + 1
+    return userData.write(bytes)
   }
 
   #read(userData: UserData | undefined): number {

@@ -7,12 +7,7 @@
  * used by a device that does not.
  */
 import type { Iommufd } from '@iommufd/core'
-import {
-  type AttachableDomain,
-  type IommuOps,
-  type NestedDomain,
-  PageTableDomain,
-} from '@iommufd/hw-iommu'
+import { type AttachableDomain, type IommuOps, PageTableDomain } from '@iommufd/hw-iommu'
 import { createPageTable, type PageTable, pageTableFormats } from '@iommufd/hw-iommu/pagetable'
 import {
   MOCK_APERTURE_LAST,
@@ -44,7 +39,7 @@ export class MockDomain extends PageTableDomain {
   }
 
   override attachDev(dev: MockDevice, old: AttachableDomain | undefined): number {
-    if (!this.tracksDirty || dev.tracksDirty) return dev.changeDomain(this, old)
+    if (!this.tracksDirty || dev.tracksDirty) return dev.moveTo(undefined, this, old)
     return this.#engine.refusals.refuse(DEVICE_WITHOUT_DIRTY)
   }
 
@@ -75,28 +70,8 @@ function makeTable(engine: Iommufd, isHuge: boolean): PageTable {
   return table
 }
 
-/** A table of a guest: nothing of it is walked. */
-export class MockNestedDomain implements NestedDomain {
-  readonly type = 'nested'
-  readonly #engine: Iommufd
-  readonly owner: IommuOps
-
-  constructor(engine: Iommufd, owner: IommuOps) {
-    this.#engine = engine
-    this.owner = owner
-  }
-
-  attachDev(dev: MockDevice, old: AttachableDomain | undefined): number {
-    return dev.changeDomain(this, old)
-  }
-
-  setDevPasid(dev: MockDevice, pasid: number, old: AttachableDomain | undefined): number {
-    return setPasid(this.#engine, dev, pasid, this, old)
-  }
-}
-
 /** The device uses `next` for the PASID in place of `old`, or refuses it. */
-function setPasid(
+export function setPasid(
   engine: Iommufd,
   dev: MockDevice,
   pasid: number,

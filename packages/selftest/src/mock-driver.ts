@@ -13,12 +13,14 @@ import {
   IOMMU_CAP_CACHE_COHERENCY,
   IOMMU_CAP_DIRTY_TRACKING,
   type Iommu,
+  type IommufdViommu,
   IommuGroup,
   type IommuOps,
   IopfQueue,
   type NestedDomain,
   type PagingDomain,
   type UserData,
+  type ViommuOps,
 } from '@iommufd/hw-iommu'
 import {
   ENODEV,
@@ -27,24 +29,18 @@ import {
   IOMMU_HW_INFO_TYPE_SELFTEST,
   IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
   IOMMU_HWPT_ALLOC_PASID,
-  IOMMU_HWPT_DATA_SELFTEST,
-  iommu_hwpt_selftest,
+  IOMMU_VIOMMU_TYPE_SELFTEST,
   iommu_test_hw_info,
   MOCK_IOMMUPT_DEFAULT,
   MOCK_IOMMUPT_HUGE,
   writeStruct,
 } from '@iommufd/uapi'
 import { MockDevice } from './mock-device.js'
-import { MockDomain, MockNestedDomain } from './mock-domain.js'
-import {
-  MOCK_DATA_TYPE,
-  MOCK_HW_INFO_TYPE,
-  MOCK_NESTED_FLAGS,
-  MOCK_TABLE_UNKNOWN,
-} from './refusals.js'
-
-/** Bytes of iommu_hwpt_selftest that must be given: the first field. */
-const MIN_DATA_BYTES = 4
+import { MockDomain } from './mock-domain.js'
+import { readHwptData } from './mock-hwpt-data.js'
+import { MockNestedDomain } from './mock-nested-domain.js'
+import { MockViommu } from './mock-viommu.js'
+import { MOCK_HW_INFO_TYPE, MOCK_NESTED_FLAGS, MOCK_TABLE_UNKNOWN } from './refusals.js'
 
 export class MockDriver implements IommuOps {
   readonly name = 'mock'
@@ -52,7 +48,7 @@ export class MockDriver implements IommuOps {
     type: 'blocked',
     owner: this,
     attachDev(dev, old) {
-      return (dev as MockDevice).changeDomain(this, old)
+      return (dev as MockDevice).moveTo(undefined, this, old)
     },
     setDevPasid(dev, pasid, old) {
       ;(dev as MockDevice).blockPasid(pasid)
@@ -63,7 +59,6 @@ export class MockDriver implements IommuOps {
   readonly #iommu: Iommu
   readonly #engine: Iommufd
   readonly #iopfQueue: IopfQueue
-  readonly #words = new Uint32Array(iommu_hwpt_selftest.size / 4)
 
   constructor(iommu: Iommu) {
     this.#iommu = iommu
@@ -108,9 +103,9 @@ export class MockDriver implements IommuOps {
     flags: number,
     userData: UserData | undefined,
   ): PagingDomain | number {
-    const rc = this.#engine.allocate() || this.#readData(userData)
-    if (rc < 0) return rc
-    const type = this.#words[iommu_hwpt_selftest.at.pagetable_type / 4] as number
+    const data = this.#engine.allocate() || readHwptData(this.#engine, userData)
+    if (typeof data === 'number') return data
+    const type = data.pagetable_type
     if (type !== MOCK_IOMMUPT_DEFAULT && type !== MOCK_IOMMUPT_HUGE) {
       return this.#engine.refusals.refuse(MOCK_TABLE_UNKNOWN, type | 0)
     }
@@ -126,17 +121,19 @@ export class MockDriver implements IommuOps {
   ): NestedDomain | number {
     const { refusals } = this.#engine
     if ((flags & ~IOMMU_HWPT_ALLOC_PASID) !== 0) return refusals.refuse(MOCK_NESTED_FLAGS, flags)
-    const rc = this.#engine.allocate() || this.#readData(userData)
-    return rc < 0 ? rc : new MockNestedDomain(this.#engine, this)
+    const data = this.#engine.allocate() || readHwptData(this.#engine, userData)
+    return typeof data === 'number' ? data : new MockNestedDomain(this.#engine, this, data.iotlb)
   }
 
-  /** Reads the caller's iommu_hwpt_selftest, all zero when there is none. */
-  #readData(userData: UserData | undefined): number {
-    this.#words.fill(0)
-    if (userData === undefined) return 0
-    const { type } = userData
-    const known = IOMMU_HWPT_DATA_SELFTEST
-    if (type !== known) return this.#engine.refusals.refuse(MOCK_DATA_TYPE, type | 0, known)
-    return userData.read(known, new Uint8Array(this.#words.buffer), MIN_DATA_BYTES)
+  supportsViommu(_dev: Device, type: number): boolean {
+    return type === IOMMU_VIOMMU_TYPE_SELFTEST
+  }
+
+  viommuInit(
+    viommu: IommufdViommu,
+    _parent: PagingDomain,
+    userData: UserData | undefined,
+  ): ViommuOps | number {
+    return MockViommu.init(viommu, userData)
   }
 }

@@ -4,9 +4,14 @@
 
 import {
   DEVICE,
+  Device,
   HWPT,
-  type IommufdDevice,
+  Iommu,
+  IommufdDevice,
+  IommufdHwptNested,
   type IommufdHwptPaging,
+  IommuGroup,
+  type NestedDomain,
   registerHwIommu,
   UserData,
 } from '@iommufd/hw-iommu'
@@ -38,7 +43,9 @@ import {
   IOMMU_TEST_PASID_RESERVED,
   iommu_hw_info,
   iommu_hwpt_alloc,
+  iommu_hwpt_invalidate_selftest,
   iommu_hwpt_selftest,
+  iommu_viommu_invalidate_selftest,
   MOCK_APERTURE_START,
   MOCK_FLAGS_DEVICE_NO_DIRTY,
   MOCK_FLAGS_DEVICE_PASID,
@@ -60,6 +67,7 @@ import {
   type TestCmd,
   testOp,
 } from '../test/harness.js'
+import { IOTLB, ViommuScene } from '../test/viommu-scene.js'
 import { selftestRefusals } from './index.js'
 
 type Name = keyof typeof selftestRefusals
@@ -67,6 +75,8 @@ type Name = keyof typeof selftestRefusals
 const DATA = BUFFER + 15 * PAGE
 const START = MOCK_APERTURE_START
 const ALLOC_PASID = IOMMU_HWPT_ALLOC_PASID
+const ENTRY = iommu_hwpt_invalidate_selftest
+const COMMAND = iommu_viommu_invalidate_selftest
 
 /** IOAS 1, and a page mapped at IOVA in IOAS 2. */
 class Scene {
@@ -108,6 +118,22 @@ class Scene {
     const id = createAccess(this.booted, 2, flags)
     const defaults = { access_pages_iova: IOVA, access_pages_length: PAGE }
     this.op(IOMMU_TEST_OP_ACCESS_PAGES, { id, ...defaults, ...values })
+  }
+}
+
+/** A call that is made with a vIOMMU. */
+function viommu(call: (scene: ViommuScene, id: number) => unknown): (scene: Scene) => void {
+  return ({ booted }) => {
+    const scene = new ViommuScene(booted)
+    call(scene, scene.viommu() as number)
+  }
+}
+
+/** A call that is made with a nested table. */
+function nested(call: (scene: ViommuScene, id: number) => unknown): (scene: Scene) => void {
+  return ({ booted }) => {
+    const scene = new ViommuScene(booted)
+    call(scene, scene.nested(scene.parent) as number)
   }
 }
 
@@ -226,6 +252,40 @@ const provoked: Record<Name, (scene: Scene) => void> = {
       dirty_page_size: PAGE,
       dirty_uptr: BUFFER,
     }),
+  MOCK_INVALIDATE_TYPE: nested((scene, id) => scene.invalidate(id, ENTRY, [{}], { data_type: 1 })),
+  MOCK_INVALIDATE_FLAGS: nested((scene, id) => scene.invalidate(id, ENTRY, [{ flags: 2 }])),
+  MOCK_INVALIDATE_ENTRY: nested((scene, id) => scene.invalidate(id, ENTRY, [{ iotlb_id: 4 }])),
+  MOCK_INVALIDATE_DEVICE: viommu((scene, id) => scene.invalidate(id, COMMAND, [{ vdev_id: 7 }])),
+  MOCK_INVALIDATE_TOO_MANY: viommu((scene, id) => {
+    return scene.invalidate(id, COMMAND, [], { entry_num: 2 ** 19 })
+  }),
+  MOCK_HW_QUEUE_INDEX: viommu((scene, id) => scene.hwQueue(id, 2)),
+  MOCK_HW_QUEUE_EXISTS: viommu((scene, id) => {
+    scene.hwQueue(id, 0)
+    return scene.hwQueue(id, 0)
+  }),
+  MOCK_HW_QUEUE_ORDER: viommu((scene, id) => scene.hwQueue(id, 1)),
+  IOTLB_DIFFERS: nested((scene, id) => scene.checkIotlb(id, 0, IOTLB + 1)),
+  CACHE_DIFFERS: viommu((scene) => scene.checkCache(0, 0)),
+  NESTED_NOT_MOCK: viommu((scene) => {
+    const { ctx } = scene.booted
+    const hwpt = ctx.find(scene.parent, HWPT) as IommufdHwptPaging
+    const domain: NestedDomain = { type: 'nested', owner: hwpt.domain.owner, attachDev: () => 0 }
+    const foreign = new IommufdHwptNested(hwpt, domain)
+    ctx.objects.reserve(foreign)
+    ctx.objects.finalize(foreign)
+    return scene.checkIotlb(foreign.id, 0, 0)
+  }),
+  DEVICE_NOT_MOCK: viommu((scene) => {
+    const { ctx } = scene.booted
+    const { ops } = ctx.find(scene.idev, DEVICE) as IommufdDevice
+    const dev = new Device('foreign')
+    dev.ops = ops
+    dev.group = new IommuGroup(new Iommu(scene.booted.engine))
+    const idev = IommufdDevice.bind(ctx, dev) as IommufdDevice
+    return scene.checkCache(0, 0, idev.id)
+  }),
+  DEVICE_ON_NO_VIOMMU: viommu((scene) => scene.triggerVevent()),
   MAP_MISALIGNED: (scene) =>
     scene.op(IOMMU_TEST_OP_MD_CHECK_MAP, { id: scene.device().hwpt, check_map_iova: START + 1 }),
   MAP_DIFFERS: (scene) =>

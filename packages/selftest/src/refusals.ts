@@ -13,6 +13,8 @@ import {
   EOVERFLOW,
 } from '@iommufd/uapi'
 
+export * from './refusals-of-viommu.js'
+
 export const TEST_OP_UNKNOWN: RefusalSite = {
   id: 'TEST_OP_UNKNOWN',
   errno: EOPNOTSUPP,

@@ -17,9 +17,11 @@ import {
   IOMMU_TEST_OP_ADD_RESERVED,
   IOMMU_TEST_OP_CREATE_ACCESS,
   IOMMU_TEST_OP_DESTROY_ACCESS_PAGES,
+  IOMMU_TEST_OP_DEV_CHECK_CACHE,
   IOMMU_TEST_OP_DIRTY,
   IOMMU_TEST_OP_DMABUF_GET,
   IOMMU_TEST_OP_DMABUF_REVOKE,
+  IOMMU_TEST_OP_MD_CHECK_IOTLB,
   IOMMU_TEST_OP_MD_CHECK_MAP,
   IOMMU_TEST_OP_MD_CHECK_REFS,
   IOMMU_TEST_OP_MOCK_DOMAIN,
@@ -31,6 +33,7 @@ import {
   IOMMU_TEST_OP_PASID_REPLACE,
   IOMMU_TEST_OP_SET_TEMP_MEMORY_LIMIT,
   IOMMU_TEST_OP_TRIGGER_IOPF,
+  IOMMU_TEST_OP_TRIGGER_VEVENT,
   iommu_test_cmd,
   PAGE_SIZE,
 } from '@iommufd/uapi'
@@ -56,6 +59,7 @@ import {
   RESERVED_RANGE_WRAPS,
   TEST_OP_UNKNOWN,
 } from './refusals.js'
+import { checkDevCache, checkIotlb, triggerVevent } from './viommu-ops.js'
 
 const { at } = iommu_test_cmd
 /** Bytes of one entry of a batch: a frame number and a length. */
@@ -86,6 +90,9 @@ export function registerSelftest(engine: Iommufd, tables: IopTables): TestOps {
     [IOMMU_TEST_OP_DMABUF_GET, dmaBufGet],
     [IOMMU_TEST_OP_DMABUF_REVOKE, dmaBufRevoke],
     [IOMMU_TEST_OP_TRIGGER_IOPF, triggerIopf],
+    [IOMMU_TEST_OP_MD_CHECK_IOTLB, checkIotlb],
+    [IOMMU_TEST_OP_DEV_CHECK_CACHE, checkDevCache],
+    [IOMMU_TEST_OP_TRIGGER_VEVENT, triggerVevent],
     [IOMMU_TEST_OP_MD_CHECK_MAP, checkMap],
     [IOMMU_TEST_OP_MD_CHECK_REFS, checkRefs],
     [IOMMU_TEST_OP_CREATE_ACCESS, createAccess],

@@ -8,9 +8,11 @@ import {
   IOMMU_TEST_OP_ADD_RESERVED,
   IOMMU_TEST_OP_CREATE_ACCESS,
   IOMMU_TEST_OP_DESTROY_ACCESS_PAGES,
+  IOMMU_TEST_OP_DEV_CHECK_CACHE,
   IOMMU_TEST_OP_DIRTY,
   IOMMU_TEST_OP_DMABUF_GET,
   IOMMU_TEST_OP_DMABUF_REVOKE,
+  IOMMU_TEST_OP_MD_CHECK_IOTLB,
   IOMMU_TEST_OP_MD_CHECK_MAP,
   IOMMU_TEST_OP_MD_CHECK_REFS,
   IOMMU_TEST_OP_MOCK_DOMAIN,
@@ -67,6 +69,16 @@ const tellers: ReadonlyMap<number, (cmd: TestCmd) => string> = new Map([
     IOMMU_TEST_OP_MD_CHECK_MAP,
     ({ id, check_map_iova, check_map_length, check_map_uptr }: TestCmd) =>
       `hwpt ${id}: ${range(check_map_iova, check_map_length)} leads to user ${hex(check_map_uptr)}`,
+  ],
+  [
+    IOMMU_TEST_OP_MD_CHECK_IOTLB,
+    ({ id, check_iotlb_id, check_iotlb_iotlb }: TestCmd) =>
+      `hwpt ${id}: entry ${check_iotlb_id} of the IOTLB holds ${hex(check_iotlb_iotlb)}`,
+  ],
+  [
+    IOMMU_TEST_OP_DEV_CHECK_CACHE,
+    ({ id, check_dev_cache_id, check_dev_cache_cache }: TestCmd) =>
+      `device ${id}: entry ${check_dev_cache_id} of its cache holds ${hex(check_dev_cache_cache)}`,
   ],
   [
     IOMMU_TEST_OP_MD_CHECK_REFS,
