@@ -19,15 +19,31 @@ export abstract class EngineFile implements FileOperations {
   protected abstract serve(task: Task, cmd: number, argHi: number, argLo: number): number
 
   ioctl(task: Task, cmd: number, argHi: number, argLo: number): number {
-    const { engine } = this
-    engine.refusals.clear()
-    engine.current = task
+    this.#begin(task)
     try {
-      const rc = this.serve(task, cmd, argHi, argLo)
-      if (rc >= 0) engine.refusals.clear()
-      return rc
+      return this.#end(this.serve(task, cmd, argHi, argLo))
     } finally {
-      engine.current = undefined
+      this.engine.current = undefined
     }
+  }
+
+  /** Lets another call than ioctl enter; what is no number is an answer that was served. */
+  protected enter<T>(task: Task, call: () => T | number): T | number {
+    this.#begin(task)
+    try {
+      return this.#end(call())
+    } finally {
+      this.engine.current = undefined
+    }
+  }
+
+  #begin(task: Task): void {
+    this.engine.refusals.clear()
+    this.engine.current = task
+  }
+
+  #end<T>(answer: T): T {
+    if (typeof answer !== 'number' || answer >= 0) this.engine.refusals.clear()
+    return answer
   }
 }

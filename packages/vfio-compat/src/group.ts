@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/** VFIO groups and the devices in them: /dev/vfio/GROUP, on an iommufd or a type 1 container. */
+/**
+ * VFIO groups and the devices in them: /dev/vfio/GROUP, on an iommufd or a type 1 container, and
+ * /dev/vfio/devices/vfioN, on an iommufd.
+ */
+export * as cdevRefusals from './cdev/refusals.js'
 export { VfioContainer } from './group/container.js'
 export {
   type DmaUnmap,

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Every refusal of the container, of groups and of type 1 is reached by a call, with its own errno and with all its words
+// Every refusal of the container, of groups, devices and type 1 is reached by a call, with its own errno and with all its words
 // filled in; and the README names every one.
 
 import * as uapi from '@iommufd/uapi'
 import { MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT_READ } from '@iommufd/uapi'
 import { describe, expect, test } from 'vitest'
 import readme from '../README.md?raw'
+import { CdevWorld } from '../test/cdev-world.js'
 import {
   ARG,
   Column,
@@ -20,12 +21,14 @@ import {
 } from '../test/columns.js'
 import { dirtyBitmapGet, unmapWithBitmap } from '../test/dirty.js'
 import { PaperDevice } from '../test/paper-driver.js'
-import { groupRefusals, PhysicalVfioDevice, vfio_pin_pages } from './group.js'
+import { BAR_SIZE, CONFIG_OFFSET, PciWorld } from '../test/pci-world.js'
+import { cdevRefusals, groupRefusals, PhysicalVfioDevice, vfio_pin_pages } from './group.js'
 import {
   iommufd_vfio_compat_ioas_create,
   iommufd_vfio_compat_set_no_iommu,
   vfioCompatRefusals,
 } from './index.js'
+import { pciRefusals } from './pci.js'
 import { type1Refusals } from './type1.js'
 
 const MAP = uapi.VFIO_IOMMU_MAP_DMA
@@ -112,6 +115,8 @@ const ioctl = (column: Column, fd: number, cmd: number, arg = ARG): number =>
 const groups: Record<keyof typeof groupRefusals, Scene> = {
   GROUP_IOCTL_UNKNOWN: scene(iommufd, (c) => ioctl(c, open(c), uapi.VFIO_GET_API_VERSION)),
   DEVICE_IOCTL_UNKNOWN: scene(iommufd, (c) => ioctl(c, c.start().device, 0x3b6b)),
+  DEVICE_OPERATION_ABSENT: scene(iommufd, (c) => c.process.read(c.start().device, MEMORY, 1)),
+  GROUP_USED_BY_DEVICE_FILES: () => cdev((w) => w.bound() && w.column.openGroup(0)),
   GROUP_OPEN_ALREADY: scene(iommufd, (c) => {
     open(c)
     c.openGroup(0)
@@ -158,6 +163,116 @@ const groups: Record<keyof typeof groupRefusals, Scene> = {
   DEVICE_NOT_USABLE: scene(iommufd, (c) =>
     c.vfio.addDevice(new PhysicalVfioDevice(new PaperDevice('x'))),
   ),
+}
+
+/** A program with /dev/iommu open, and what it does. */
+function cdev(act: (world: CdevWorld) => unknown): Column {
+  const world = new CdevWorld()
+  act(world)
+  return world.column
+}
+
+/** A device that is not bound yet: its descriptor. */
+function unbound(world: CdevWorld): number {
+  world.device()
+  return must(world.open())
+}
+
+const bindWords = (world: CdevWorld, ...values: number[]) =>
+  world.ioctl(unbound(world), uapi.VFIO_DEVICE_BIND_IOMMUFD, words(...values))
+const attachWords = (world: CdevWorld, ...values: number[]) =>
+  world.ioctl(world.bound(), uapi.VFIO_DEVICE_ATTACH_IOMMUFD_PT, words(...values))
+
+const cdevs: Record<keyof typeof cdevRefusals, Scene> = {
+  CDEV_DEVICE_GONE: () =>
+    cdev((w) => {
+      w.device()
+      const [device] = w.column.vfio.groups[0]?.devices ?? []
+      w.column.vfio.removeDevice(device as never)
+      w.open()
+    }),
+  CDEV_NOT_BOUND: () => cdev((w) => w.detach(unbound(w))),
+  CDEV_ARGSZ_TOO_SMALL: () => cdev((w) => bindWords(w, 15)),
+  BIND_ARGUMENT: () => cdev((w) => bindWords(w, 16, 0, 0xffffffff, 0)),
+  BIND_ON_GROUP_DEVICE: () => {
+    const world = new PciWorld()
+    world.column.process.store(ARG, words(16, 0, 0, 0))
+    world.ioctl(uapi.VFIO_DEVICE_BIND_IOMMUFD)
+    return world.column
+  },
+  BIND_GROUP_IN_USE: () =>
+    cdev((w) => {
+      const fd = unbound(w)
+      must(w.column.openGroup(0))
+      w.bind(fd)
+    }),
+  BIND_TWICE: () => cdev((w) => w.bind(w.bound())),
+  BIND_TOKEN_UNSUPPORTED: () => cdev((w) => bindWords(w, 16, 1, 0, 0)),
+  BIND_DEVICE_OPEN: () => cdev((w) => w.bound() && w.bind(must(w.open()))),
+  ATTACH_FLAGS: () => cdev((w) => attachWords(w, 12, 2, 1)),
+  ATTACH_WITHOUT_PASIDS: () =>
+    cdev((w) => {
+      w.column.emulated('mdev')
+      const fd = must(w.open())
+      w.bind(fd)
+      w.attach(fd, 1, 1)
+    }),
+  ATTACH_PASID_TOO_LARGE: () => cdev((w) => attachWords(w, 16, 1, 1, 0x80000000)),
+}
+
+/** A program with a PCI device open, and what it does. */
+function pci(act: (world: PciWorld) => unknown): Scene {
+  return () => {
+    const world = new PciWorld()
+    act(world)
+    return world.column
+  }
+}
+
+const pciWords = (cmd: number, ...values: number[]): Scene =>
+  pci((w) => {
+    must(w.column.process.store(ARG, words(...values)))
+    w.ioctl(cmd)
+  })
+const TRIGGER = uapi.VFIO_IRQ_SET_ACTION_TRIGGER
+const [NONE, EVENTFD] = [1, 4]
+const MASK = uapi.VFIO_IRQ_SET_ACTION_MASK
+const BAR2 = 2n << 40n
+
+const pcis: Record<keyof typeof pciRefusals, Scene> = {
+  PCI_IOCTL_UNKNOWN: pciWords(uapi.VFIO_DEVICE_IOEVENTFD),
+  PCI_ARGSZ_TOO_SMALL: pciWords(uapi.VFIO_DEVICE_GET_INFO, 15),
+  PCI_REGION_UNKNOWN: pciWords(uapi.VFIO_DEVICE_GET_REGION_INFO, 32, 0, 9),
+  PCI_IRQ_UNKNOWN: pciWords(uapi.VFIO_DEVICE_GET_IRQ_INFO, 16, 0, 3),
+  PCI_IRQ_FLAGS: pci((w) => w.setIrqs(0, 0x40, 0, 0)),
+  PCI_IRQ_RANGE: pci((w) => w.setIrqs(0, NONE | TRIGGER, 1, 0)),
+  PCI_IRQ_COUNT: pci((w) => w.setIrqs(0, NONE | TRIGGER, 0, 0)),
+  PCI_IRQ_ACTION: pci((w) => w.setIrqs(1, NONE | MASK, 0, 1)),
+  PCI_IRQ_BY_EVENTFD: pci((w) => {
+    w.listen(0, [w.eventfd()])
+    w.setIrqs(0, EVENTFD | MASK, 0, 1, [0, 0, 0, 0])
+  }),
+  PCI_IRQ_OTHER_IN_USE: pci((w) => {
+    w.listen(0, [w.eventfd()])
+    w.listen(1, [w.eventfd()])
+  }),
+  PCI_IRQ_OFF: pci((w) => w.setIrqs(0, NONE | TRIGGER, 0, 1)),
+  PCI_MSI_WITHOUT_VECTORS: pci((w) => w.listen(1, [])),
+  PCI_MSI_VECTOR_ABSENT: pci((w) => {
+    w.listen(1, [-1])
+    w.listen(1, [w.eventfd()], 1)
+  }),
+  PCI_EVENTFD_NOT_OPEN: pci((w) => w.listen(0, [77])),
+  PCI_FD_IS_NO_EVENTFD: pci((w) => w.listen(0, [0])),
+  PCI_FEATURE_FLAGS: pciWords(uapi.VFIO_DEVICE_FEATURE, 8, 0x80000),
+  PCI_FEATURE_ABSENT: pciWords(uapi.VFIO_DEVICE_FEATURE, 8, 0x40001),
+  PCI_HOT_RESET_FLAGS: pciWords(uapi.VFIO_DEVICE_PCI_HOT_RESET, 12, 1),
+  PCI_BUS_NOT_RESETTABLE: pciWords(uapi.VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, 12),
+  PCI_REGION_INACCESSIBLE: pci((w) => w.read(6n << 40n, 1)),
+  PCI_ACCESS_BEYOND_BAR: pci((w) => w.read(BAR2 + BigInt(BAR_SIZE), 1)),
+  PCI_ACCESS_BEYOND_CONFIG: pci((w) => w.read(CONFIG_OFFSET + 256n, 1)),
+  PCI_MEMORY_DISABLED: pci((w) => w.setConfig(4, 0) && w.read(BAR2, 1)),
+  PCI_REGION_NOT_MAPPABLE: pci((w) => w.column.process.mmap(0, PAGE, 1, 1, w.fd, BAR2)),
 }
 
 /** Mapping 2 of 4 pages at IOVA has no address any more. */
@@ -268,6 +383,8 @@ const type1Scenes: Record<keyof typeof type1Refusals, Scene> = {
 describe.each([
   ['container', compat, vfioCompatRefusals],
   ['groups', groups, groupRefusals],
+  ['device files', cdevs, cdevRefusals],
+  ['PCI devices', pcis, pciRefusals],
   ['type 1', type1Scenes, type1Refusals],
 ] as const)('%s', (_, scenes, sites) => {
   test.each(Object.entries(scenes))('%s is reached, with all its words', (id, play) => {
@@ -281,7 +398,13 @@ describe.each([
 })
 
 test('the README lists every refusal, and no other', () => {
-  const sites = { ...vfioCompatRefusals, ...groupRefusals, ...type1Refusals }
+  const sites = {
+    ...vfioCompatRefusals,
+    ...groupRefusals,
+    ...cdevRefusals,
+    ...pciRefusals,
+    ...type1Refusals,
+  }
   const rows = [...readme.matchAll(/^\| `([A-Z_0-9]+)` \| E[A-Z0-9]+ \|.*$/gm)].map(
     (match) => match[0],
   )

@@ -31,16 +31,21 @@ export interface PaperDeviceOptions {
   readonly group?: string
   /** Devices with different tables cannot share one. */
   readonly table?: string
+  /** Its DMA can be marked with PASIDs below this number. */
+  readonly pasids?: number
 }
 
 export class PaperDevice extends Device {
   readonly options: PaperDeviceOptions
   /** What the next page tables of the device answer, negative. */
   refuses = 0
+  /** What DMA with a PASID reaches. */
+  readonly byPasid: Map<number, AttachableDomain> = new Map()
 
   constructor(name: string, options: PaperDeviceOptions = {}) {
     super(name, options)
     this.options = options
+    this.maxPasids = options.pasids ?? 0
   }
 }
 
@@ -75,6 +80,11 @@ export class PaperDomain implements PagingDomain {
 
   attachDev(dev: PaperDevice): number {
     return dev.options.table === this.#options.table ? 0 : -EINVAL
+  }
+
+  setDevPasid(dev: PaperDevice, pasid: number): number {
+    dev.byPasid.set(pasid, this)
+    return 0
   }
 
   enforceCacheCoherency(): boolean {
@@ -127,7 +137,12 @@ export class PaperDriver implements IommuOps {
   readonly name = 'paper'
   readonly iommu: Iommu
   readonly #groups = new Map<string, IommuGroup>()
-  readonly blockedDomain: AttachableDomain = { type: 'blocked', owner: this, attachDev: () => 0 }
+  readonly blockedDomain: AttachableDomain = {
+    type: 'blocked',
+    owner: this,
+    attachDev: () => 0,
+    setDevPasid: (dev: PaperDevice, pasid: number) => (dev.byPasid.delete(pasid) ? 0 : -EINVAL),
+  }
   /** Errno that page tables answer to map; 0 maps. */
   mapRefuses = 0
   /** Page tables that were made. */
@@ -155,6 +170,10 @@ export class PaperDriver implements IommuOps {
 
   getResvRegions(): readonly IommuResvRegion[] {
     return [{ start: 0xfee00000n, length: 0x100000n, type: IOMMU_RESV_MSI }]
+  }
+
+  domainAllocPagingFlags(dev: PaperDevice): PagingDomain | number {
+    return this.domainAllocPaging(dev)
   }
 
   domainAllocPaging(dev: PaperDevice): PagingDomain | number {

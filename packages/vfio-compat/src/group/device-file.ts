@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * An open device: what VFIO_GROUP_GET_DEVICE_FD gives a descriptor for.
+ * An open device of a group: what VFIO_GROUP_GET_DEVICE_FD gives a descriptor for.
  *
  * Invariant: while the file exists the device is open; closing the file closes the device, after the
- * operations behind it have been told.
+ * operations behind it have been told. Such a device is bound already, by its group.
  */
 import type { FileOperations, Task } from '@iommufd/host'
-import { EngineFile } from '../engine-file.js'
+import { VFIO_DEVICE_BIND_IOMMUFD } from '@iommufd/uapi'
+import { BindArg } from '../cdev/bind-arg.js'
+import { BIND_ON_GROUP_DEVICE } from '../cdev/refusals.js'
 import type { VfioDevice } from './device.js'
 import type { VfioGroup } from './group.js'
-import { DEVICE_IOCTL_UNKNOWN } from './refusals.js'
+import { VfioOpenDevice } from './open-device.js'
 
-/** What the operations behind a device may bring along beside ioctl and release. */
-const OTHERS = ['read', 'write', 'poll', 'mmap'] as const
-
-export class VfioDeviceFile extends EngineFile {
+export class VfioDeviceFile extends VfioOpenDevice {
   readonly device: VfioDevice
   readonly #group: VfioGroup
   readonly #behind: FileOperations
@@ -23,18 +22,17 @@ export class VfioDeviceFile extends EngineFile {
     super(group.vfio.engine)
     this.device = device
     this.#group = group
-    const behind = device.operations?.(device, task) ?? {}
-    this.#behind = behind
-    for (const name of OTHERS) {
-      const operation = behind[name] as ((...args: never[]) => unknown) | undefined
-      if (operation !== undefined) Object.assign(this, { [name]: operation.bind(behind) })
-    }
+    this.#behind = device.operations?.(device, task) ?? {}
+  }
+
+  protected override behind(): FileOperations {
+    return this.#behind
   }
 
   protected serve(task: Task, cmd: number, argHi: number, argLo: number): number {
-    const { ioctl } = this.#behind
-    if (ioctl !== undefined) return ioctl.call(this.#behind, task, cmd, argHi, argLo)
-    return this.engine.refusals.refuse(DEVICE_IOCTL_UNKNOWN, cmd | 0)
+    if (cmd !== VFIO_DEVICE_BIND_IOMMUFD) return this.serveBehind(task, cmd, argHi, argLo)
+    const rc = new BindArg(this.engine).read(task, argHi, argLo)
+    return rc < 0 ? rc : this.engine.refusals.refuse(BIND_ON_GROUP_DEVICE)
   }
 
   release(): void {

@@ -13,6 +13,8 @@ import {
   iommufd_access_attach,
   iommufd_access_create,
   iommufd_access_destroy,
+  iommufd_access_detach,
+  iommufd_access_replace,
 } from '@iommufd/access'
 import type { IommufdCtx } from '@iommufd/core'
 import type { FileOperations, Task } from '@iommufd/host'
@@ -22,7 +24,7 @@ import {
   type IommufdDevice,
   iommufd_device_attach,
   iommufd_device_bind,
-  iommufd_device_detach,
+  iommufd_device_replace,
   iommufd_device_unbind,
 } from '@iommufd/hw-iommu'
 import type { VfioGroup } from './group.js'
@@ -52,20 +54,30 @@ export abstract class VfioDevice {
     this.operations = options.operations
   }
 
-  /** The device now belongs to the context: 0 or a negative errno. */
+  /** Whether its DMA can be marked with PASIDs at all. */
+  abstract readonly hasPasids: boolean
+
+  /** The device now belongs to the context: its id there, or a negative errno. */
   abstract bind(ctx: IommufdCtx): number
-  /** Its DMA reaches the IOAS: 0 or positive, or a negative errno. */
-  abstract attach(ioasId: number): number
-  /** Undoes `bind`, and `attach` if there was one; never fails. */
+  /**
+   * Its DMA, without a PASID or with one below 2^31, reaches the IOAS or table, instead of another if it
+   * was attached: the id of what it is attached to, or a negative errno.
+   */
+  abstract attach(ptId: number, pasid?: number): number
+  /** Its DMA reaches nothing any more; never fails, and does nothing when it is not attached. */
+  abstract detach(pasid?: number): void
+  /** Undoes `bind`, and every `attach` before; never fails. */
   abstract unbind(): void
 }
 
 /** A device behind an IOMMU. */
 export class PhysicalVfioDevice extends VfioDevice {
   readonly kind = 'iommu'
+  readonly hasPasids = true
   readonly device: Device
   #bound: IommufdDevice | undefined
-  #isAttached = false
+  /** What is attached: PASIDs, and undefined for DMA without one. */
+  readonly #attached = new Set<number | undefined>()
 
   constructor(device: Device, options: VfioDeviceOptions = {}) {
     super(device.name, options)
@@ -81,20 +93,30 @@ export class PhysicalVfioDevice extends VfioDevice {
     const bound = iommufd_device_bind(ctx, this.device)
     if (typeof bound === 'number') return bound
     this.#bound = bound
-    return 0
+    return bound.id
   }
 
-  attach(ioasId: number): number {
-    const rc = iommufd_device_attach(this.#bound as IommufdDevice, IOMMU_NO_PASID, ioasId)
-    this.#isAttached = rc >= 0
+  attach(ptId: number, pasid?: number): number {
+    const bound = this.#bound as IommufdDevice
+    const used = pasid ?? IOMMU_NO_PASID
+    if (this.#attached.has(pasid)) return iommufd_device_replace(bound, used, ptId)
+    // A PASID is remembered beside the device, which takes memory.
+    const allocated = pasid === undefined ? 0 : bound.ctx.engine.allocate()
+    const rc = allocated < 0 ? allocated : iommufd_device_attach(bound, used, ptId)
+    if (rc >= 0) this.#attached.add(pasid)
     return rc
   }
 
+  /** Why a call is refused is still known afterwards, which iommufd_device_detach would forget. */
+  detach(pasid?: number): void {
+    if (this.#attached.delete(pasid)) this.#bound?.detach(pasid ?? IOMMU_NO_PASID)
+  }
+
   unbind(): void {
-    const bound = this.#bound as IommufdDevice
-    if (this.#isAttached) iommufd_device_detach(bound, IOMMU_NO_PASID)
-    this.#isAttached = false
-    iommufd_device_unbind(bound)
+    const pasids = [...this.#attached].filter((pasid) => pasid !== undefined)
+    for (const pasid of pasids) this.detach(pasid)
+    this.detach()
+    iommufd_device_unbind(this.#bound as IommufdDevice)
     this.#bound = undefined
   }
 }
@@ -105,8 +127,10 @@ export type DmaUnmap = (iova: bigint, length: bigint) => void
 /** A device that the kernel emulates (a mediated device): it reaches memory by pinning pages. */
 export class EmulatedVfioDevice extends VfioDevice {
   readonly kind = 'emulated'
+  readonly hasPasids = false
   readonly dmaUnmap: DmaUnmap
   #access: IommufdAccess<EmulatedVfioDevice> | undefined
+  #isAttached = false
 
   constructor(name: string, dmaUnmap: DmaUnmap, options: VfioDeviceOptions = {}) {
     super(name, options)
@@ -127,22 +151,35 @@ export class EmulatedVfioDevice extends VfioDevice {
     const access = iommufd_access_create<EmulatedVfioDevice>(ctx, ops, this)
     if (typeof access === 'number') return access
     this.#access = access
-    return 0
+    return access.id
   }
 
-  attach(ioasId: number): number {
-    return iommufd_access_attach(this.#access as IommufdAccess, ioasId)
+  attach(ptId: number): number {
+    const access = this.#access as IommufdAccess
+    const rc = this.#isAttached
+      ? iommufd_access_replace(access, ptId)
+      : iommufd_access_attach(access, ptId)
+    if (rc < 0) return rc
+    this.#isAttached = true
+    return ptId
+  }
+
+  detach(): void {
+    if (this.#isAttached) iommufd_access_detach(this.#access as IommufdAccess)
+    this.#isAttached = false
   }
 
   unbind(): void {
     iommufd_access_destroy(this.#access as IommufdAccess)
     this.#access = undefined
+    this.#isAttached = false
   }
 }
 
 /** A device without an IOMMU, whose DMA reaches all memory. */
 export class NoIommuVfioDevice extends VfioDevice {
   readonly kind = 'noiommu'
+  readonly hasPasids = false
 
   bind(): number {
     return 0
@@ -151,6 +188,8 @@ export class NoIommuVfioDevice extends VfioDevice {
   attach(): number {
     return 0
   }
+
+  detach(): void {}
 
   unbind(): void {}
 }

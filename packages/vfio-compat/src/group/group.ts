@@ -6,11 +6,13 @@
  * Invariant: a group is open at most once, and is in one container or one iommufd or in none. In an
  * iommufd a device is bound and attached with its first open; in a type 1 container the whole group
  * is attached by SET_CONTAINER, and stays while a device is open. What a refused call did is undone.
+ * A group is used by its own file or by those of its devices (SPEC section 7), never by both.
  */
 import type { IommufdCtx } from '@iommufd/core'
 import type { File, Task } from '@iommufd/host'
 import type { IommuGroup } from '@iommufd/hw-iommu'
 import { CAP_SYS_RAWIO, ENODEV } from '@iommufd/uapi'
+import { BIND_GROUP_IN_USE } from '../cdev/refusals.js'
 import { VfioCompat } from '../compat-ioas.js'
 import { VfioContainer } from './container.js'
 import type { VfioDevice, VfioDeviceKind } from './device.js'
@@ -20,6 +22,7 @@ import {
   GROUP_HAS_CONTAINER,
   GROUP_HAS_OPEN_DEVICES,
   GROUP_OPEN_ALREADY,
+  GROUP_USED_BY_DEVICE_FILES,
   GROUP_WITHOUT_CONTAINER,
   GROUP_WITHOUT_DEVICES,
   GROUP_WITHOUT_IOMMU_GROUP,
@@ -42,6 +45,8 @@ export class VfioGroup {
   readonly #bound = new Set<VfioDevice>()
   /** Devices that keep the group's file open. */
   readonly #holdsFile = new Set<VfioDevice>()
+  /** Files of /dev/vfio/devices that have bound devices of the group. */
+  #blocks = 0
 
   constructor(vfio: Vfio, number: number, kind: VfioDeviceKind, iommuGroup?: IommuGroup) {
     this.vfio = vfio
@@ -82,6 +87,9 @@ export class VfioGroup {
     if (this.kind === 'noiommu' && !task.capable(CAP_SYS_RAWIO)) {
       return refusals.refuse(NOIOMMU_GROUP_DENIED, this.number)
     }
+    if (this.#blocks > 0) {
+      return refusals.refuse(GROUP_USED_BY_DEVICE_FILES, this.number, this.#blocks)
+    }
     if (this.#file !== undefined) return refusals.refuse(GROUP_OPEN_ALREADY, this.number)
     this.#file = new VfioGroupFile(this)
     return this.#file
@@ -91,6 +99,20 @@ export class VfioGroup {
   closed(): void {
     this.#file = undefined
     this.#leave()
+  }
+
+  /** Keeps the group from being opened, for a device that is bound by its own file: 0 or -EBUSY. */
+  block(): number {
+    if (this.#file !== undefined) {
+      return this.vfio.engine.refusals.refuse(BIND_GROUP_IN_USE, this.number)
+    }
+    this.#blocks++
+    return 0
+  }
+
+  /** Undoes `block`. */
+  unblock(): void {
+    this.#blocks--
   }
 
   /** VFIO_GROUP_SET_CONTAINER: 0 or a negative errno. */

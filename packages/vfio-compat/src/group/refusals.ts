@@ -22,6 +22,24 @@ export const DEVICE_IOCTL_UNKNOWN: RefusalSite = {
   remedy: 'put a device model behind it: the operations of VfioDevice',
 }
 
+export const DEVICE_OPERATION_ABSENT: RefusalSite = {
+  id: 'DEVICE_OPERATION_ABSENT',
+  errno: EINVAL,
+  spec: 'section 7',
+  operands: {},
+  sentence: 'nothing behind this device serves reading, writing or mmap in this way',
+  remedy: 'use the regions that VFIO_DEVICE_GET_REGION_INFO tells of, at their offsets',
+}
+
+export const GROUP_USED_BY_DEVICE_FILES: RefusalSite = {
+  id: 'GROUP_USED_BY_DEVICE_FILES',
+  errno: EBUSY,
+  spec: 'section 7',
+  operands: { group: 'u32', files: 'u32' },
+  sentence: '{files} files of /dev/vfio/devices have bound devices of group {group}',
+  remedy: 'close them first; a group is used by its file or by the files of its devices',
+}
+
 export const GROUP_OPEN_ALREADY: RefusalSite = {
   id: 'GROUP_OPEN_ALREADY',
   errno: EBUSY,

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * VFIO's side of a machine: its groups and the devices in them, one file in /dev/vfio per group.
+ * VFIO's side of a machine: its groups and the devices in them, one file in /dev/vfio per group, and
+ * one in /dev/vfio/devices per device that an iommufd can have.
  *
  * Invariant: the devices of an IOMMU group share one VFIO group; emulated devices and those without
- * an IOMMU have a group each. Numbers are given once.
+ * an IOMMU have a group each. Numbers, of groups and of devices, are given once.
  */
 import type { Iommufd } from '@iommufd/core'
 import type { DeviceHost } from '@iommufd/host'
 import { IOMMU_CAP_CACHE_COHERENCY } from '@iommufd/hw-iommu'
+import { VfioCdevFile } from '../cdev/cdev-file.js'
+import { CDEV_DEVICE_GONE } from '../cdev/refusals.js'
 import { PhysicalVfioDevice, type VfioDevice } from './device.js'
 import { VfioGroup } from './group.js'
 import { DEVICE_NOT_USABLE } from './refusals.js'
@@ -25,6 +28,8 @@ export class Vfio {
   readonly options: VfioOptions
   readonly #registry: DeviceRegistry
   readonly #groups: VfioGroup[] = []
+  /** Devices that have got a number so far. */
+  #devices = 0
 
   constructor(engine: Iommufd, registry: DeviceRegistry, options: VfioOptions = {}) {
     this.engine = engine
@@ -47,6 +52,7 @@ export class Vfio {
     const group = this.#existingGroup(device) ?? this.#makeGroup(device, number)
     group.devices.push(device)
     device.group = group
+    if (device.kind !== 'noiommu') this.#makeCdev(device)
     return group.number
   }
 
@@ -56,6 +62,22 @@ export class Vfio {
     const devices = device.group?.devices ?? []
     devices.splice(devices.indexOf(device), 1)
     device.group = undefined
+  }
+
+  #makeCdev(device: VfioDevice): void {
+    const number = this.#devices++
+    this.#registry.registerDevice(`/dev/vfio/devices/vfio${number}`, () =>
+      this.#openCdev(device, number),
+    )
+  }
+
+  /** Any number of files; what a device can be had by is decided when one binds it. */
+  #openCdev(device: VfioDevice, number: number): VfioCdevFile | number {
+    const { refusals } = this.engine
+    refusals.clear()
+    if (device.group === undefined) return refusals.refuse(CDEV_DEVICE_GONE, number)
+    const rc = this.engine.allocate()
+    return rc < 0 ? rc : new VfioCdevFile(device.group, device, number)
   }
 
   #isUsable(device: VfioDevice): boolean {
