@@ -152,6 +152,12 @@ describe.skipIf(why !== '')(`iommufd run${why}`, () => {
       expect(groups('type1')).toEqual({ ...OK, stdout: told('EINVAL', 'EINVAL') })
     })
 
+    test('section 7: --devices gives a device file, by which a program has the device', () => {
+      const device = command.compile('device') ?? ''
+      const ran = command.run(['run', '--devices', '1', '--', device])
+      expect(ran).toEqual({ ...OK, stdout: 'device\n' })
+    })
+
     test('section 10: fail-nth files and counts in /proc/PID/status', () => {
       expect(selftest(command.compile('files'))).toEqual({ ...OK, stdout: 'files\n' })
     })

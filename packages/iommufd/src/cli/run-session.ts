@@ -10,9 +10,9 @@ import {
   lacksIn,
   type ServeOptions,
 } from '@iommufd/run'
+import { addDevices } from '../devices/add-devices.js'
 import { attachIommufd } from '../engine.js'
 import type { RunCommandOptions } from './run-command.js'
-import { addDevices } from './run-devices.js'
 import { serveFaultFiles } from './run-fault-files.js'
 import { RunOutput } from './run-output.js'
 import { Recorder } from './run-record.js'

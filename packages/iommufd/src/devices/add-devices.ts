@@ -1,11 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// `iommufd run --devices N`: VFIO groups /dev/vfio/0, 1, …, each with one device behind an IOMMU like a PC's.
+// `iommufd run --devices N`: copy engines behind an IOMMU like a PC's, each in a VFIO group of its own: /dev/vfio/0, 1, …
+// and /dev/vfio/devices/vfio0, 1, …
 
 import type { Iommufd } from '@iommufd/core'
 import type { DeviceHost } from '@iommufd/host'
 import { Iommu } from '@iommufd/hw-iommu'
 import { PhysicalVfioDevice, Vfio } from '@iommufd/vfio-compat/group'
+import { VfioPci } from '@iommufd/vfio-compat/pci'
 import { PlainDevice, PlainDriver } from '../compat/plain-iommu.js'
+import { CopyEngine } from './copy-engine.js'
+
+/** Where firmware has put the registers of the first device; those of the others follow. */
+const BARS = 0xfe00_0000
+const BAR_STRIDE = 0x1000
 
 /** Puts `count` devices, at most the 32 of one bus, on the machine. */
 export function addDevices(engine: Iommufd, machine: DeviceHost, count: number): void {
@@ -15,6 +22,7 @@ export function addDevices(engine: Iommufd, machine: DeviceHost, count: number):
   for (let i = 0; i < count; i++) {
     const device = new PlainDevice(`0000:01:${i.toString(16).padStart(2, '0')}.0`)
     iommu.addDevice(device)
-    vfio.addDevice(new PhysicalVfioDevice(device))
+    const pci = new VfioPci(engine, new CopyEngine(device, machine, BARS + i * BAR_STRIDE))
+    vfio.addDevice(new PhysicalVfioDevice(device, { operations: () => pci.open() }))
   }
 }
