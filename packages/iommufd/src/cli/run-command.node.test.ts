@@ -177,6 +177,18 @@ describe.skipIf(why !== '')(`iommufd run${why}`, () => {
       expect(stderr).toContain('[INJECTED_EFAULT]')
     })
 
+    test('section 7: --devices puts groups and device files into /dev/vfio, 6.2 has groups alone', () => {
+      const list = (version: string) =>
+        command.run(['run', '--devices', '2', '--kernel', version, '--', 'find', '/dev/vfio'])
+          .stdout
+      const groups = '/dev/vfio\n/dev/vfio/vfio\n/dev/vfio/0\n'
+      const files = '/dev/vfio/devices\n/dev/vfio/devices/vfio0\n/dev/vfio/devices/vfio1\n'
+      expect(list('7.3').split('\n').sort()).toEqual(
+        `${groups}/dev/vfio/1\n${files}`.split('\n').sort(),
+      )
+      expect(list('6.2')).toBe(`${groups}/dev/vfio/1\n`)
+    })
+
     test('--kernel answers as the kernel would to what it lacks', () => {
       const commands = (version: string) =>
         command.run(['run', '--kernel', version, '--', command.compile('commands') ?? '']).stdout

@@ -70,13 +70,14 @@ export class RunSession {
 
   #attach(host: LiveHost): void {
     const { selftest = false, failNth, privileged = false, as = 'iommufd' } = this.#options
+    const { devices = 0, kernel } = this.#options
     host.privileged = privileged
     this.#engine = attachIommufd(host, {
       selftest,
       as,
       onWarning: (message) => this.#errors.line(`iommufd run: the kernel would warn: ${message}`),
     })
-    addDevices(this.#engine, host, this.#options.devices ?? 0)
+    addDevices(this.#engine, host, devices, kernel !== '6.2')
     if (failNth !== undefined) this.#engine.faults.arm(failNth)
     if (selftest) serveFaultFiles(host, this.#engine.faults)
   }

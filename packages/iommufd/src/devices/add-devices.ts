@@ -14,9 +14,17 @@ import { CopyEngine } from './copy-engine.js'
 const BARS = 0xfe00_0000
 const BAR_STRIDE = 0x1000
 
-/** Puts `count` devices, at most the 32 of one bus, on the machine. */
-export function addDevices(engine: Iommufd, machine: DeviceHost, count: number): void {
-  const vfio = new Vfio(engine, machine)
+/**
+ * Puts `count` devices, at most the 32 of one bus, on the machine.
+ * @param deviceFiles whether they have files of their own beside those of their groups
+ */
+export function addDevices(
+  engine: Iommufd,
+  machine: DeviceHost,
+  count: number,
+  deviceFiles = true,
+): void {
+  const vfio = new Vfio(engine, machine, { deviceFiles })
   const iommu = new Iommu(engine)
   iommu.registerDriver(new PlainDriver(iommu))
   for (let i = 0; i < count; i++) {

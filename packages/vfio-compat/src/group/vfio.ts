@@ -21,6 +21,8 @@ export type DeviceRegistry = Pick<DeviceHost, 'registerDevice'>
 export interface VfioOptions {
   /** Serve devices without an IOMMU, as a kernel with CONFIG_VFIO_NOIOMMU that was told so does. */
   readonly noiommu?: boolean
+  /** Make files of devices, as a kernel with CONFIG_VFIO_DEVICE_CDEV does (Linux 6.6). Default: true. */
+  readonly deviceFiles?: boolean
 }
 
 export class Vfio {
@@ -52,7 +54,8 @@ export class Vfio {
     const group = this.#existingGroup(device) ?? this.#makeGroup(device, number)
     group.devices.push(device)
     device.group = group
-    if (device.kind !== 'noiommu') this.#makeCdev(device)
+    const hasFile = device.kind !== 'noiommu' && this.options.deviceFiles !== false
+    if (hasFile) this.#makeCdev(device)
     return group.number
   }
 
