@@ -48,6 +48,7 @@ interface SyscallNumbers {
   readonly ioUringEnter: number
   readonly ioUringRegister: number
   readonly capget: number
+  readonly capset: number
 }
 
 /** Byte offsets into what PTRACE_GETREGS fills. */
@@ -128,6 +129,7 @@ const X64: Arch = {
     ioUringEnter: 426,
     ioUringRegister: 427,
     capget: 125,
+    capset: 126,
   },
   registers: {
     bytes: 216,

@@ -60,6 +60,7 @@ export function makeFilter({ audit, nr }: Arch, options: FilterOptions): Uint8Ar
     ...[nr.access, nr.faccessat, nr.faccessat2, nr.getdents64],
     ...[nr.readlink, nr.readlinkat, nr.getxattr, nr.lgetxattr, nr.listxattr, nr.llistxattr],
     ...[nr.execve, nr.execveat, nr.setuid, nr.setreuid, nr.setresuid],
+    ...[nr.capget, nr.capset],
     ...(options.trackMappings ? [nr.munmap, nr.mremap] : []),
   ]
   const mmap: Label = options.trackMappings ? 'notify' : 'shared'

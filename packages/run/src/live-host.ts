@@ -14,6 +14,7 @@ import { type Announce, LiveMemory } from './live-memory.js'
 import type { MemoryObserver } from './live-mm.js'
 import { ForeignFile, LiveProcess } from './live-process.js'
 import { OwnPages } from './own-pages.js'
+import { parentOf } from './threads.js'
 
 /** Told of what a program is given without asking by name. */
 export type Installed = (task: Task, fd: number, file: File) => void
@@ -170,7 +171,15 @@ export class LiveHost implements DeviceHost {
     this.sweep()
     const process = new LiveProcess(this, pid, tid)
     process.mm.observer = this.observer
+    // Who is known, and has another address space, has executed a program: as root it has everything again.
+    if (this.privileged && known === undefined) this.#inherit(process)
     this.#processes.set(pid, process)
     return process
+  }
+
+  /** A process that was forked has what its parent has. */
+  #inherit(process: LiveProcess): void {
+    const parent = this.#processes.get(parentOf(process.pid))
+    if (parent !== undefined) process.capabilities.inherit(parent.capabilities)
   }
 }

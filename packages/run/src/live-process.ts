@@ -9,6 +9,7 @@
 import { openSync, readFileSync, readlinkSync, statfsSync } from 'node:fs'
 import { type EventFd, File, type Task, type User } from '@iommufd/host'
 import { EMFILE } from '@iommufd/uapi'
+import { Capabilities } from './capabilities.js'
 import type { Prepared } from './emulated-files.js'
 import type { HeldFile } from './held-file.js'
 import { close, getU64, prlimit, region, syscall } from './libc.js'
@@ -45,6 +46,8 @@ interface Promised {
 export class LiveProcess implements Task {
   readonly pid: number
   readonly mm: LiveMm
+  /** What it has of root's, where it is taken for root. */
+  readonly capabilities: Capabilities = new Capabilities()
   /** The calling thread. */
   tid: number
   readonly #host: LiveHost
@@ -81,7 +84,7 @@ export class LiveProcess implements Task {
   }
 
   capable(cap: number): boolean {
-    if (this.#host.privileged) return true
+    if (this.#host.privileged) return this.capabilities.has(cap)
     capHeader.view.setUint32(0, CAPABILITY_VERSION_3, true)
     capHeader.view.setInt32(4, this.tid, true)
     const { arch } = this.#host

@@ -16,6 +16,7 @@ import {
 } from '@iommufd/uapi'
 import type { Arch } from './arch.js'
 import { Caller } from './caller.js'
+import { capabilityCall } from './capabilities.js'
 import { poll, region, watch } from './libc.js'
 import { Listener } from './listener.js'
 import type { LiveHost } from './live-host.js'
@@ -185,6 +186,10 @@ export class Server {
         return paths.answer(AT_FDCWD, 0, 0)
       case nr.getdents64:
         return paths.list()
+      case nr.capget:
+        return capabilityCall(this.#caller, false)
+      case nr.capset:
+        return capabilityCall(this.#caller, true)
       case nr.mmap:
         return this.#memory.mmap()
       case nr.read:

@@ -34,6 +34,11 @@ export function tgidOf(tid: number): number {
   return Number(/^Tgid:\s+(\d+)/m.exec(readStatus(tid))?.[1] ?? tid)
 }
 
+/** The parent of a process, 0 when it has none that is known. */
+export function parentOf(pid: number): number {
+  return Number(/^PPid:\s+(\d+)/m.exec(readStatus(pid))?.[1] ?? 0)
+}
+
 /** The effective user and group of a thread. */
 export function ownerOf(tid: number): { uid: number; gid: number } {
   const status = readStatus(tid)
