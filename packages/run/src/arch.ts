@@ -35,8 +35,6 @@ interface SyscallNumbers {
   readonly write: number
   readonly pread64: number
   readonly pwrite64: number
-  readonly execve: number
-  readonly execveat: number
   readonly setuid: number
   readonly setreuid: number
   readonly setresuid: number
@@ -116,8 +114,6 @@ const X64: Arch = {
     write: 1,
     pread64: 17,
     pwrite64: 18,
-    execve: 59,
-    execveat: 322,
     setuid: 105,
     setreuid: 113,
     setresuid: 117,

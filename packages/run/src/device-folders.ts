@@ -7,6 +7,7 @@
 
 import { posix } from 'node:path'
 import type { FileOperations } from '@iommufd/host'
+import { withoutSlash } from './paths.js'
 
 const DT_CHR = 2
 const DT_DIR = 4
@@ -30,13 +31,14 @@ export class DeviceFolders {
     return [...this.#folders.keys()]
   }
 
+  /** Whether a path leads to one; it may end with a slash. */
   has(path: string): boolean {
-    return this.#folders.has(path)
+    return this.#folders.has(withoutSlash(path))
   }
 
   /** An open folder, undefined when the path is none of them. */
   open(path: string): OpenFolder | undefined {
-    const names = this.#folders.get(path)
+    const names = this.#folders.get(withoutSlash(path))
     if (names === undefined) return undefined
     const found = [...names].map(([name, type]) => ({ name, type }))
     return new OpenFolder([{ name: '.', type: DT_DIR }, { name: '..', type: DT_DIR }, ...found])

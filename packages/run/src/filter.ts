@@ -59,7 +59,7 @@ export function makeFilter({ audit, nr }: Arch, options: FilterOptions): Uint8Ar
     ...[nr.open, nr.openat, nr.openat2, nr.stat, nr.lstat, nr.fstat, nr.newfstatat, nr.statx],
     ...[nr.access, nr.faccessat, nr.faccessat2, nr.getdents64],
     ...[nr.readlink, nr.readlinkat, nr.getxattr, nr.lgetxattr, nr.listxattr, nr.llistxattr],
-    ...[nr.execve, nr.execveat, nr.setuid, nr.setreuid, nr.setresuid],
+    ...[nr.setuid, nr.setreuid, nr.setresuid],
     ...[nr.capget, nr.capset],
     ...(options.trackMappings ? [nr.munmap, nr.mremap] : []),
   ]

@@ -14,6 +14,7 @@ const PTRACE_SINGLESTEP = 9
 const PTRACE_GETREGS = 12
 const PTRACE_SETREGS = 13
 const PTRACE_DETACH = 17
+const PTRACE_GETSIGINFO = 0x4202
 const PTRACE_SEIZE = 0x4206
 const PTRACE_INTERRUPT = 0x4207
 const PTRACE_GETSIGMASK = 0x420a
@@ -21,18 +22,23 @@ const PTRACE_SETSIGMASK = 0x420b
 const WALL = 0x40000000
 const SIGTRAP = 5
 const ESRCH = 3
-const MAX_STEPS = 8
+const MAX_STEPS = 64
+/** Offset in siginfo_t; codes of the kernel are positive. */
+const SI_CODE = 8
 
 const registers = region(512)
 const saved = region(512)
 const mask = region(8)
 const blocked = region(8)
 const status = region(4)
+const siginfo = region(128)
 
 export class Injector {
   readonly #arch: Arch
   readonly #tid: number
   #attached = false
+  /** A signal that was sent to the thread meanwhile; 0: none. */
+  #pending = 0
 
   /** Takes hold of the thread that waits at `listener`, and answers it for the time being. */
   constructor(arch: Arch, listener: Listener) {
@@ -74,19 +80,26 @@ export class Injector {
     this.#setSigned(layout.original, -1)
     ptrace(PTRACE_SETREGS, this.#tid, 0, registers.address)
     ptrace(PTRACE_SETSIGMASK, this.#tid, 8, mask.address)
-    ptrace(PTRACE_DETACH, this.#tid, 0, 0)
+    ptrace(PTRACE_DETACH, this.#tid, 0, this.#pending)
     this.#attached = false
   }
 
-  /** Steps over the instruction; a stop that is not the step's own is passed over. */
+  /** Steps over the instruction; a stop that is not the step's own is passed over, a SIGTRAP from elsewhere kept for later. */
   #step(): boolean {
     for (let i = 0; i < MAX_STEPS; i++) {
       if (ptrace(PTRACE_SINGLESTEP, this.#tid, 0, 0) < 0) return false
       if (!this.#stopped()) return false
-      const word = status.words[0] as number
-      if (word >> 8 === SIGTRAP) return true
+      if ((status.words[0] as number) >> 8 !== SIGTRAP) continue
+      if (this.#isOwnTrap()) return true
+      this.#pending = SIGTRAP
     }
     return false
+  }
+
+  /** Whether the kernel made the SIGTRAP, because of the step, and no process has sent it. */
+  #isOwnTrap(): boolean {
+    if (ptrace(PTRACE_GETSIGINFO, this.#tid, 0, siginfo.address) < 0) return false
+    return (siginfo.words[SI_CODE >> 2] as number) > 0
   }
 
   #stopped(): boolean {

@@ -37,6 +37,7 @@ const RLIMIT_NOFILE = 7
 const SIG_SETMASK = 2
 const F_GETFL = 3
 const F_SETFD = 2
+const FD_CLOEXEC = 1
 const F_SETFL = 4
 const O_NONBLOCK = 0o4000
 
@@ -102,6 +103,8 @@ function restore(order: LaunchOrder): void {
       prlimit(0, RLIMIT_NOFILE, limit.address, 0)
     }
   }
+  // Node does it to low descriptors alone.
+  fcntl(order.socket, F_SETFD, FD_CLOEXEC)
   for (const fd of [0, 1, 2, ...order.inherit]) {
     fcntl(fd, F_SETFD, 0)
     const flags = fcntl(fd, F_GETFL, 0)

@@ -143,8 +143,27 @@ export function getU64(view: DataView, at: number): number {
   return view.getUint32(at + 4, true) * 0x100000000 + view.getUint32(at, true)
 }
 
+const LINK_BYTES = 256
+const linkPath = region(4096)
+const linkText = region(LINK_BYTES)
+
+/** What a symbolic link says, up to 255 bytes; undefined when the path is no link. Far quicker than an exception. */
+export function readLink(path: string): string | undefined {
+  const { written } = new TextEncoder().encodeInto(path, linkPath.bytes.subarray(0, -1))
+  linkPath.bytes[written] = 0
+  const length = readlink(linkPath.address, linkText.address, LINK_BYTES)
+  if (length <= 0 || length === LINK_BYTES) return undefined
+  return Buffer.from(linkText.bytes.subarray(0, length)).toString()
+}
+
+/** What is watched: a handle that nobody holds is collected, and nothing is watched any more. */
+const handles = new Set<{ close(): void }>()
+
 /** Calls `ready` from the event loop when the descriptor can be read or has been hung up; the function returned ends that. */
 export function watch(fd: number, ready: () => void): () => void {
   const handle = koffi.node.poll(fd, { readable: true, disconnect: true }, ready)
-  return () => handle.close()
+  handles.add(handle)
+  return () => {
+    if (handles.delete(handle)) handle.close()
+  }
 }

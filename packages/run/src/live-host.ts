@@ -4,6 +4,7 @@
 //
 // Invariant: processes are met when they call, never looked for; what is known of one is good for its present call.
 
+import { existsSync } from 'node:fs'
 import type { DeviceHost, File, FileOperations, OpenDevice, Task, User } from '@iommufd/host'
 import { EINVAL, ENOMEM } from '@iommufd/uapi'
 import type { Arch } from './arch.js'
@@ -38,7 +39,7 @@ export class LiveHost implements DeviceHost {
   readonly #devices = new Map<string, OpenDevice>()
   readonly #users = new Map<number, User>()
   readonly #processes = new Map<number, LiveProcess>()
-  /** Threads by number; a number that is used again is noticed by the end of its address space. */
+  /** Threads by number; a number can be used again, so each call looks whether it is still the same. */
   readonly #threads = new Map<number, LiveProcess>()
   /** Whether every process is taken for root with all capabilities, whoever it is. */
   privileged = false
@@ -89,7 +90,7 @@ export class LiveHost implements DeviceHost {
    */
   enter(tid: number, tgidOf: (tid: number) => number): LiveProcess {
     let process = this.#threads.get(tid)
-    if (process?.mayHaveExecuted) process = this.#afterExec(process)
+    if (process !== undefined && !isStill(process, tid)) process = undefined
     if (process === undefined) {
       process = this.#meet(tgidOf(tid), tid)
       this.#threads.set(tid, process)
@@ -156,15 +157,6 @@ export class LiveHost implements DeviceHost {
     return this.memory.frames.pins(frame)
   }
 
-  /** The process, unless it has executed another program and so has another address space. */
-  #afterExec(process: LiveProcess): LiveProcess | undefined {
-    process.mayHaveExecuted = false
-    process.forgetUser()
-    if (process.mm.alive) return process
-    this.sweep()
-    return undefined
-  }
-
   #meet(pid: number, tid: number): LiveProcess {
     const known = this.#processes.get(pid)
     if (known?.mm.alive) return known
@@ -182,4 +174,10 @@ export class LiveHost implements DeviceHost {
     const parent = this.#processes.get(parentOf(process.pid))
     if (parent !== undefined) process.capabilities.inherit(parent.capabilities)
   }
+}
+
+/** Whether the thread belongs to the process, and that to the address space that it had when it was met. */
+function isStill(process: LiveProcess, tid: number): boolean {
+  if (!process.mm.alive) return false
+  return tid === process.pid || existsSync(`/proc/${process.pid}/task/${tid}`)
 }

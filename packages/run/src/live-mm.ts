@@ -48,13 +48,16 @@ export class LiveMm implements Mm {
   /** The page that the process lends us for arguments of calls made in its stead; 0: none yet. */
   scratch = 0
 
-  /** @throws a system error when the process is gone or out of reach */
-  constructor(memory: LiveMemory, pid: number) {
+  /**
+   * @param tid a thread that uses it: the first one may have ended
+   * @throws a system error when the process is gone or out of reach
+   */
+  constructor(memory: LiveMemory, pid: number, tid: number) {
     this.#memory = memory
     this.pid = pid
-    this.tid = pid
-    this.vmas = new VmaQuery(pid)
-    this.#mem = openSync(`/proc/${pid}/mem`, 'r')
+    this.tid = tid
+    this.vmas = new VmaQuery(tid)
+    this.#mem = openSync(`/proc/${tid}/mem`, 'r')
   }
 
   /** An open `mem` stays with its address space: of one that has ended it reads nothing, of a living one page 0 is an error. */

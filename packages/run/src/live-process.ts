@@ -56,14 +56,12 @@ export class LiveProcess implements Task {
   #promised: Promised | undefined
   /** Files of the program that were looked at during the call. */
   readonly #borrowed: ForeignFile[] = []
-  /** Whether the process may have executed another program since its last call. */
-  mayHaveExecuted = false
 
   constructor(host: LiveHost, pid: number, tid: number) {
     this.#host = host
     this.pid = pid
     this.tid = tid
-    this.mm = new LiveMm(host.memory, pid)
+    this.mm = new LiveMm(host.memory, pid, tid)
   }
 
   get user(): User {

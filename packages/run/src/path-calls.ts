@@ -12,7 +12,14 @@ import { DeviceFolders, OpenFolder } from './device-folders.js'
 import { close } from './libc.js'
 import type { LiveHost } from './live-host.js'
 import type { LiveProcess } from './live-process.js'
-import { descriptorOf, pathFilter, resolvePath, withPid } from './paths.js'
+import {
+  descriptorOf,
+  inRealFolder,
+  linkTarget,
+  pathFilter,
+  resolvePath,
+  withPid,
+} from './paths.js'
 import { deviceStat, type Stats } from './stats.js'
 import { ownerOf, textFile, tgidOf } from './threads.js'
 import { peekString, peekWords, poke } from './user-copy.js'
@@ -26,6 +33,9 @@ const O_CREAT_EXCL = 0o300
 const O_DIRECTORY = 0o200000
 const X_OK = 1
 const W_OK = 2
+export const AT_SYMLINK_NOFOLLOW = 0x100
+const O_NOFOLLOW = 0o400000
+const MOST_LINKS = 40
 /** What is listed at once. */
 const LIST_BYTES = 4096
 
@@ -56,7 +66,7 @@ export class PathCalls {
   /** @param pathIndex argument with the path */
   open(dirfd: number, pathIndex: number, flags: number): undefined {
     const caller = this.#caller
-    const path = this.#path(dirfd, pathIndex)
+    const path = this.#path(dirfd, pathIndex, (flags & O_NOFOLLOW) === 0)
     if (path === undefined) return caller.listener.goOn()
     const folder = this.#folders.open(path)
     if (folder !== undefined) return this.#openFolder(path, folder, flags)
@@ -67,11 +77,15 @@ export class PathCalls {
     caller.answerWith(process, what, () => this.#openDevice(process, device, flags))
   }
 
-  /** @param bufferIndex argument with what is to be filled */
-  stat(dirfd: number, pathIndex: number, bufferIndex: number): undefined {
+  /**
+   * @param bufferIndex argument with what is to be filled
+   * @param flags AT_SYMLINK_NOFOLLOW is looked at
+   */
+  stat(dirfd: number, pathIndex: number, bufferIndex: number, flags: number): undefined {
     const text = this.#string(pathIndex)
     if (text === '') return this.fstat(dirfd, bufferIndex)
-    const path = text === undefined ? undefined : this.#resolve(dirfd, text)
+    const follows = (flags & AT_SYMLINK_NOFOLLOW) === 0
+    const path = text === undefined ? undefined : this.#resolve(dirfd, text, follows)
     if (path === undefined || !this.#isOurs(path)) return this.#caller.listener.goOn()
     this.#fillStat(path, bufferIndex)
   }
@@ -95,7 +109,7 @@ export class PathCalls {
   /** What has the same answer for all of ours: they are no links, and have no extended attributes. */
   answer(dirfd: number, pathIndex: number, answer: number): undefined {
     const { listener } = this.#caller
-    const path = this.#path(dirfd, pathIndex)
+    const path = this.#path(dirfd, pathIndex, false)
     if (path === undefined || !this.#isOurs(path)) return listener.goOn()
     listener.answer(answer)
   }
@@ -112,15 +126,38 @@ export class PathCalls {
   }
 
   /** The path at argument `index`, if it may be one of ours, made absolute. */
-  #path(dirfd: number, index: number): string | undefined {
+  #path(dirfd: number, index: number, follows = true): string | undefined {
     const text = this.#string(index)
-    return text === undefined ? undefined : this.#resolve(dirfd, text)
+    return text === undefined ? undefined : this.#resolve(dirfd, text, follows)
   }
 
-  #resolve(dirfd: number, text: string): string | undefined {
-    if (!this.#mayBeOurs(text)) return undefined
+  /**
+   * The path that a thread means, when it may be one of ours.
+   * @param follows whether a symbolic link at its end is followed
+   */
+  #resolve(dirfd: number, text: string, follows = true): string | undefined {
+    const path = this.#mayBeOurs(text) ? this.#absolute(dirfd, text) : undefined
+    if (path !== undefined && (this.#isOurs(path) || path.startsWith('/proc/'))) return path
+    if (follows) return this.#followed(dirfd, text) ?? path
+    return path === undefined ? undefined : inRealFolder(path)
+  }
+
+  #absolute(dirfd: number, text: string): string | undefined {
     const { tid } = this.#caller.listener
     return resolvePath(tid, dirfd, text, (fd) => this.#host.files.find(tid, fd)?.name)
+  }
+
+  /** What of ours a path leads to by symbolic links, at its end or to its folder. */
+  #followed(dirfd: number, text: string): string | undefined {
+    const { tid } = this.#caller.listener
+    let from: string | undefined = text
+    for (let links = 0; links < MOST_LINKS && from !== undefined; links++) {
+      const path = this.#mayBeOurs(from) ? this.#absolute(dirfd, from) : undefined
+      const real = path === undefined ? undefined : inRealFolder(path)
+      if (real !== undefined && this.#isOurs(real)) return real
+      from = linkTarget(tid, dirfd, from)
+    }
+    return undefined
   }
 
   /** The string at argument `index`: undefined when it cannot be read, or is longer than any path of ours. */

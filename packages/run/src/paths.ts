@@ -2,11 +2,12 @@
 //
 // Which path a program means.
 //
-// Invariant: only paths that could be ours are looked at closely; a path that is not ours is never answered for. Symbolic
-// links are not followed, except the one of a process's own descriptors.
+// Invariant: only paths that could be ours, and symbolic links, are looked at closely; a path that is not ours is never
+// answered for.
 
-import { readlinkSync } from 'node:fs'
+import { readlinkSync, realpathSync } from 'node:fs'
 import { posix } from 'node:path'
+import { readLink } from './libc.js'
 
 const AT_FDCWD = -100
 
@@ -36,18 +37,42 @@ export function resolvePath(
   path: string,
   folderOf: (fd: number) => string | undefined,
 ): string | undefined {
-  if (path.startsWith('/')) return withoutSlash(posix.normalize(path))
+  if (path.startsWith('/')) return posix.normalize(path)
   const link = dirfd === AT_FDCWD ? 'cwd' : `fd/${dirfd}`
   try {
     const from = readlinkSync(`/proc/${tid}/${link}`)
     const folder = from.startsWith('socket:') ? folderOf(dirfd) : from
-    return folder === undefined ? undefined : withoutSlash(posix.join(folder, path))
+    return folder === undefined ? undefined : posix.join(folder, path)
   } catch {
     return undefined
   }
 }
 
-function withoutSlash(path: string): string {
+/**
+ * The path with the folder that it is in by its real name, which may be one that the machine does not have; the path itself
+ * where there is no such folder.
+ */
+export function inRealFolder(path: string): string {
+  const folder = posix.dirname(path)
+  try {
+    return posix.join(realpathSync(folder), posix.basename(path))
+  } catch {
+    const target = readLink(folder)
+    return target === undefined
+      ? path
+      : posix.resolve(posix.dirname(folder), target, posix.basename(path))
+  }
+}
+
+/** What the symbolic link `path` of a thread says, made absolute; undefined when it is none. */
+export function linkTarget(tid: number, dirfd: number, path: string): string | undefined {
+  const folder = dirfd === AT_FDCWD ? `/proc/${tid}/cwd` : `/proc/${tid}/fd/${dirfd}`
+  const from = path.startsWith('/') ? path : `${folder}/${path}`
+  const target = readLink(from)
+  return target === undefined ? undefined : posix.resolve(posix.dirname(from), target)
+}
+
+export function withoutSlash(path: string): string {
   return path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path
 }
 

@@ -79,6 +79,39 @@ describe.skipIf(why !== '')(`a program under run${why}`, () => {
     expect(there.stdout).toBe(here.stdout)
   })
 
+  test('inherits descriptors above free ones', () => {
+    const [node, program] = [process.execPath, counter.program]
+    const outer = `exec 10</dev/null 30</dev/null; exec "${node}" "${program}" quiet ls /proc/self/fd`
+    const alone = 'exec 10</dev/null 30</dev/null; exec ls /proc/self/fd'
+    const fds = (script: string) => spawnSync('bash', ['-c', script], { encoding: 'utf8' }).stdout
+    expect(fds(outer)).toBe(fds(alone))
+  })
+
+  test('an exit status outlives processes that are left behind; signals that Node ignores', () => {
+    const script = '(sleep 0.3; echo last) & exit 7'
+    expect(runs(['sh', '-c', script])).toMatchObject({ status: 7, stdout: 'last\n' })
+    expect(runs(['sh', '-c', 'sleep 0.3 & kill -9 $$'])).toMatchObject({ signal: 'SIGKILL' })
+    expect(runs(['sh', '-c', 'kill -PIPE $$'])).toMatchObject({ signal: 'SIGPIPE' })
+    expect(runs(['sh', '-c', 'kill -XFSZ $$'])).toMatchObject({ signal: 'SIGXFSZ' })
+  })
+
+  test.skipIf(!hasPython)('F1: symbolic links lead to devices, and are links themselves', () => {
+    const program = [
+      'import tempfile, stat, errno',
+      'd = tempfile.mkdtemp(); os.chdir(d)',
+      'os.symlink("/dev/vfio/counter", "a"); os.symlink("a", "b"); os.symlink("/dev/vfio", "v")',
+      'for p in ("a", "b", d + "/b", "v/counter", d + "/v/counter"):',
+      '  print(os.open(p, 2) > 2, stat.S_ISCHR(os.stat(p).st_mode), os.access(p, 6))',
+      'print(stat.S_ISLNK(os.lstat("a").st_mode), os.readlink("b"))',
+      'for p, flags in (("a", os.O_NOFOLLOW), ("/dev/vfio/counter/", 0)):',
+      '  try: os.open(p, flags)',
+      '  except OSError as e: print(errno.errorcode[e.errno])',
+      'import shutil; shutil.rmtree(d)',
+    ]
+    const { stdout, stderr } = runs(python(program.join('\n')))
+    expect([stdout, stderr]).toEqual([`${'True True True\n'.repeat(5)}True a\nELOOP\nENOENT\n`, ''])
+  })
+
   test.skipIf(!hasPython)('F1: opens a device, calls it and lets it go', () => {
     const { stdout, stderr } = runs(python('print(count(41))'), {}, 'tell')
     expect(stdout).toBe('42\n')
@@ -235,6 +268,7 @@ describe.skipIf(why !== '')(`a program under run${why}`, () => {
     })
     while (text.split('\n').length < 5) await once(child.stdout, 'data')
     const keeper = childrenOf(child.pid as number)[0] as number
+    while (childrenOf(keeper).length < 2) await sleep(5)
     const program = childrenOf(keeper)[0] as number
     const pids = [child.pid as number, keeper, ...text.trim().split('\n').map(Number)]
     expect(pids.filter(isAlive)).toEqual(pids)

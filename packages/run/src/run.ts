@@ -71,7 +71,7 @@ export class Launched {
     this.#socket = ours
     this.#forwarding = new Forwarding(this.#arch)
     adoptOrphans(true)
-    this.#keeper = startKeeper(theirs, options)
+    this.#keeper = startKeeper(pair, options)
     close(theirs)
     this.#ended = this.#endOfAll()
     // Whoever serves hears of it; until then nobody is there to hear.

@@ -21,8 +21,9 @@ import { poll, region, watch } from './libc.js'
 import { Listener } from './listener.js'
 import type { LiveHost } from './live-host.js'
 import { MemoryCalls } from './memory-calls.js'
-import { AT_FDCWD, PathCalls } from './path-calls.js'
+import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, PathCalls } from './path-calls.js'
 import type { CallObserver, Refuse } from './served-call.js'
+import { tgidOf } from './threads.js'
 
 const POLLIN = 1
 /** How long to wait for the next call before going back to the event loop, and how long to keep it waiting at most. */
@@ -161,12 +162,13 @@ export class Server {
       case nr.openat2:
         return paths.openat2()
       case nr.stat:
+        return paths.stat(AT_FDCWD, 0, 1, 0)
       case nr.lstat:
-        return paths.stat(AT_FDCWD, 0, 1)
+        return paths.stat(AT_FDCWD, 0, 1, AT_SYMLINK_NOFOLLOW)
       case nr.newfstatat:
-        return paths.stat(listener.argLo(0), 1, 2)
+        return paths.stat(listener.argLo(0), 1, 2, listener.argLo(3))
       case nr.statx:
-        return paths.stat(listener.argLo(0), 1, 4)
+        return paths.stat(listener.argLo(0), 1, 4, listener.argLo(2))
       case nr.fstat:
         return paths.fstat(listener.argLo(0), 1)
       case nr.access:
@@ -204,7 +206,7 @@ export class Server {
       case nr.mremap:
         return this.#memory.unmap()
       default:
-        return this.#noteChange(listener)
+        return this.#forgetUser(listener)
     }
   }
 
@@ -259,12 +261,10 @@ export class Server {
     )
   }
 
-  /** The program changes what we know of it: its address space, or its user. */
-  #noteChange(listener: Listener): undefined {
-    const { nr } = this.#arch
-    const process = this.#host.processOf(listener.tid)
-    const isExec = listener.number === nr.execve || listener.number === nr.execveat
-    if (process !== undefined && isExec) process.mayHaveExecuted = true
+  /** The process becomes another user; any of its threads can say so. */
+  #forgetUser(listener: Listener): undefined {
+    const { tid } = listener
+    const process = this.#host.processOf(tid) ?? this.#host.process(tgidOf(tid))
     process?.forgetUser()
     listener.goOn()
   }

@@ -19,10 +19,13 @@ export interface StartOptions {
   readonly trackMappings?: boolean
 }
 
-/** Starts what becomes the program; it talks to us over `socket`. */
-export function startKeeper(socket: number, options: StartOptions): ChildProcess {
+/** Starts what becomes the program; it talks over the second of `sockets` to us, who have the first. */
+export function startKeeper(
+  sockets: readonly [number, number],
+  options: StartOptions,
+): ChildProcess {
   const { program, args, server, trackMappings = false } = options
-  const inherit = inheritedFds()
+  const inherit = inheritedFds(sockets)
   const at = Math.max(2, ...inherit) + 1
   const order: LaunchOrder = {
     socket: at,
@@ -33,7 +36,7 @@ export function startKeeper(socket: number, options: StartOptions): ChildProcess
     trackMappings,
   }
   return spawn(process.execPath, [siblingFile('keeper'), JSON.stringify(order), program, ...args], {
-    stdio: passedFds(inherit, at, socket),
+    stdio: passedFds(inherit, at, sockets[1]),
   })
 }
 
@@ -50,22 +53,28 @@ export function passedFds(
 }
 
 /**
- * Descriptors beyond the standard ones that our caller gave us: those below the first that Node has made for itself,
- * because the kernel always gives the lowest that is free.
+ * Descriptors beyond the standard ones that our caller gave us: those that are not Node's own, which are its event loop's, and
+ * pipes of which it has both ends.
  */
-function inheritedFds(): number[] {
-  const open: number[] = []
-  const names = readdirSync('/proc/self/fd').map(Number)
-  for (const fd of names.sort((a, b) => a - b)) {
-    if (fd <= 2) continue
-    try {
-      if (readlinkSync(`/proc/self/fd/${fd}`).startsWith('anon_inode:[event')) return open
-      open.push(fd)
-    } catch {
-      // The listing's own descriptor.
-    }
+function inheritedFds(ours: readonly number[]): number[] {
+  const links = readdirSync('/proc/self/fd').flatMap((name) => {
+    const fd = Number(name)
+    const link = fd <= 2 || ours.includes(fd) ? undefined : linkOf(fd)
+    return link === undefined ? [] : [{ fd, link }]
+  })
+  const isOwn = (link: string): boolean =>
+    /^anon_inode:(\[event|\[io_uring)/.test(link) ||
+    (link.startsWith('pipe:') && links.filter((other) => other.link === link).length > 1)
+  return links.filter(({ link }) => !isOwn(link)).map(({ fd }) => fd)
+}
+
+/** What a descriptor of ours leads to; undefined for the one that lists them. */
+function linkOf(fd: number): string | undefined {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`)
+  } catch {
+    return undefined
   }
-  return open
 }
 
 /** Node raises the limit on descriptors for itself; what it was is still to be seen in our parent. */

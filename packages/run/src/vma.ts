@@ -35,14 +35,14 @@ export interface Vma {
 }
 
 export class VmaQuery {
-  readonly #pid: number
+  readonly #tid: number
   readonly #fd: number
   #canQuery = true
 
-  /** @throws a system error when the process is gone or out of reach */
-  constructor(pid: number) {
-    this.#pid = pid
-    this.#fd = openSync(`/proc/${pid}/maps`, 'r')
+  /** @throws a system error when the thread is gone or out of reach */
+  constructor(tid: number) {
+    this.#tid = tid
+    this.#fd = openSync(`/proc/${tid}/maps`, 'r')
   }
 
   /** What is mapped at an address below 2^47, or undefined. */
@@ -62,7 +62,7 @@ export class VmaQuery {
   /** Everything that is mapped, by address; empty when the process is gone. */
   all(): Vma[] {
     try {
-      const text = readFileSync(`/proc/${this.#pid}/maps`, 'latin1')
+      const text = readFileSync(`/proc/${this.#tid}/maps`, 'latin1')
       return text.split('\n').flatMap((line) => parseLine(line) ?? [])
     } catch {
       return []

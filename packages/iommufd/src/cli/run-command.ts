@@ -32,7 +32,7 @@ export async function runCommand(
   try {
     return exitAs(await runProgram(argv, options))
   } catch (error) {
-    if (!(error instanceof RunError)) throw error
+    if (!(error instanceof RunError || isOfSystem(error))) throw error
     process.stderr.write(`iommufd run: ${error.message}\n`)
     return FAILED
   }
@@ -56,4 +56,9 @@ async function runProgram(
   } finally {
     await launched.abandon()
   }
+}
+
+/** Whether the system refused something, descriptors for instance: none of the inputs' faults. */
+function isOfSystem(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && 'syscall' in error
 }

@@ -10,10 +10,13 @@ const STDERR = 2
 
 export class RunOutput {
   readonly #fd: number
+  readonly #file: string | undefined
   #text = ''
+  #problem: string | undefined
 
   /** @throws InputError when the file cannot be made */
   constructor(file: string | undefined) {
+    this.#file = file
     try {
       this.#fd = file === undefined ? STDERR : openSync(file, 'w', 0o666)
     } catch (error) {
@@ -32,14 +35,18 @@ export class RunOutput {
       try {
         bytes = bytes.subarray(writeSync(this.#fd, bytes))
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') break
+        if ((error as NodeJS.ErrnoException).code === 'EAGAIN') continue
+        this.#problem ??= (error as Error).message
+        break
       }
     }
     this.#text = ''
   }
 
-  close(): void {
+  /** @returns what could not be written, and why; undefined when all is */
+  close(): string | undefined {
     this.flush()
     if (this.#fd !== STDERR) closeSync(this.#fd)
+    return this.#problem && `${this.#file ?? 'standard error'} is not complete: ${this.#problem}`
   }
 }

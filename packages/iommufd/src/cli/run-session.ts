@@ -96,8 +96,10 @@ export class RunSession {
 
   #close(): void {
     this.#sayWhatDidNotFail()
-    this.#trace?.close()
-    this.#recording?.close()
+    for (const output of [this.#trace, this.#recording]) {
+      const problem = output?.close()
+      if (problem !== undefined) this.#errors.line(`iommufd run: ${problem}`)
+    }
     const skipped = this.#recorder?.skipped ?? 0
     if (skipped > 0) this.#errors.line(`iommufd run: ${skipped} calls could not be recorded`)
     this.#errors.close()
