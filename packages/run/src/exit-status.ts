@@ -4,7 +4,6 @@
 //
 // Invariant: whoever waits for us cannot tell our end from the program's: same code, same signal, terminal as it was left.
 
-import type { ChildProcess } from 'node:child_process'
 import { constants } from 'node:os'
 import { exitNow, prctl, signal as setSignal } from './libc.js'
 
@@ -18,14 +17,6 @@ export interface ExitStatus {
   readonly code: number
   /** its name, such as SIGSEGV */
   readonly signal: string | undefined
-}
-
-/** Resolves when a child has ended; rejects when it could not be started. */
-export function exitOf(child: ChildProcess): Promise<ExitStatus> {
-  return new Promise((resolve, reject) => {
-    child.once('error', reject)
-    child.once('exit', (code, signal) => resolve({ code: code ?? 0, signal: signal ?? undefined }))
-  })
 }
 
 /**

@@ -236,8 +236,11 @@ describe.skipIf(why !== '')(`a program under run${why}`, () => {
   })
 
   test.skipIf(!hasPython)('passes signals on, and does not end before the program', async () => {
-    const program =
-      'signal.signal(signal.SIGTERM, lambda *a: (print("term", count(5), flush=True), sys.exit(3))); print("up", flush=True); time.sleep(20)'
+    // Not print, which a signal handler may not call while it is at work.
+    const program = [
+      'def told(*a): os.write(1, b"term %d\\n" % count(5)); sys.exit(3)',
+      'signal.signal(signal.SIGTERM, told); os.write(1, b"up\\n"); time.sleep(20)',
+    ].join('\n')
     const child = spawn(process.execPath, [counter.program, 'quiet', ...python(program)])
     let text = ''
     child.stdout.on('data', (data) => {

@@ -10,7 +10,7 @@ import { existsSync } from 'node:fs'
 import { type Arch, archOf } from './arch.js'
 import { joinServer, leftServer, Reception } from './attach.js'
 import { adoptOrphans, endDescendants, isFiltered } from './descendants.js'
-import { type ExitStatus, exitOf } from './exit-status.js'
+import type { ExitStatus } from './exit-status.js'
 import { Forwarding } from './forwarding.js'
 import { type Message, makePair, receiveMessage, sendMessage } from './handover.js'
 import { close } from './libc.js'
@@ -20,7 +20,8 @@ import type { MemoryObserver } from './live-mm.js'
 import type { CallObserver, Refuse } from './served-call.js'
 import { Server } from './server.js'
 import { siblingFile } from './sibling-file.js'
-import { type StartOptions, startKeeper } from './start.js'
+import { exitOf, startKeeper } from './start.js'
+import type { StartOptions } from './start-options.js'
 
 export interface ServeOptions {
   /** Registers the devices: the engine is put on the machine here. */

@@ -7,17 +7,10 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import type { ExitStatus } from './exit-status.js'
 import type { LaunchOrder } from './launch.js'
 import { siblingFile } from './sibling-file.js'
-
-export interface StartOptions {
-  readonly program: string
-  readonly args: readonly string[]
-  /** Join the programs of the run that has this process number. */
-  readonly server?: number
-  /** Let every change of a mapping be told, as `ServeOptions.memoryObserver` needs it. */
-  readonly trackMappings?: boolean
-}
+import type { StartOptions } from './start-options.js'
 
 /** Starts what becomes the program; it talks over the second of `sockets` to us, who have the first. */
 export function startKeeper(
@@ -37,6 +30,14 @@ export function startKeeper(
   }
   return spawn(process.execPath, [siblingFile('keeper'), JSON.stringify(order), program, ...args], {
     stdio: passedFds(inherit, at, sockets[1]),
+  })
+}
+
+/** Resolves when a child has ended; rejects when it could not be started. */
+export function exitOf(child: ChildProcess): Promise<ExitStatus> {
+  return new Promise((resolve, reject) => {
+    child.once('error', reject)
+    child.once('exit', (code, signal) => resolve({ code: code ?? 0, signal: signal ?? undefined }))
   })
 }
 
