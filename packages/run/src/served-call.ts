@@ -10,7 +10,7 @@ export interface ServedCall {
   readonly process: LiveProcess
   readonly call: 'open' | 'ioctl' | 'mmap' | 'read' | 'write' | 'pread' | 'pwrite'
   readonly ret: number
-  /** the path of an open */
+  /** the path of an open, or what an ioctl is made on: a path, or a name in brackets */
   readonly path: string
   readonly fd: number
   /** the command of an ioctl; of a transfer or an mmap, how many bytes are asked for */

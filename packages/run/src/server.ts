@@ -220,7 +220,8 @@ export class Server {
     const argHi = listener.argHi(2)
     const argLo = listener.argLo(2)
     const { refuse } = this.#options
-    this.#caller.answerWith(process, { call: 'ioctl', path: '', fd, cmd, argHi, argLo }, () => {
+    const what = { call: 'ioctl', path: file.name, fd, cmd, argHi, argLo } as const
+    this.#caller.answerWith(process, what, () => {
       const refused = refuse?.(process, cmd, argHi, argLo) ?? 0
       if (refused < 0) return refused
       return (file.ops as Required<FileOperations>).ioctl(process, cmd, argHi, argLo)

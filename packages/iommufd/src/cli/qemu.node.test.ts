@@ -119,6 +119,7 @@ describe.skipIf(why !== '')(`QEMU${why && ` (skipped: ${why})`}`, () => {
       const trace = await copyTwice(`group-${as}`, ['--as', as], [])
       expect(trace).toContain('VFIO_IOMMU_MAP_DMA {argsz=32, flags=READ|WRITE')
       expect(trace).toContain('ioctl(512, VFIO_DEVICE_GET_INFO')
+      expect(trace).not.toContain('VFIO_IOMMU_DIRTY_PAGES')
     },
     30_000,
   )
@@ -131,6 +132,7 @@ describe.skipIf(why !== '')(`QEMU${why && ` (skipped: ${why})`}`, () => {
       expect(trace).toContain('open("/dev/vfio/devices/vfio0", O_RDWR) = 512')
       expect(trace).toMatch(/VFIO_DEVICE_ATTACH_IOMMUFD_PT .*\) = 0\n/)
       expect(trace).toMatch(/IOMMU_IOAS_MAP .*\) = 0\n/)
+      expect(trace).toContain('ioctl(512, VFIO_DEVICE_FEATURE {')
     },
     30_000,
   )

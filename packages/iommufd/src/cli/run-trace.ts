@@ -3,6 +3,7 @@
 
 import type { Iommufd } from '@iommufd/core'
 import type { CallObserver, ServedCall } from '@iommufd/run'
+import type { FileKind } from '@iommufd/uapi'
 import { formatAnswer, formatCall } from '../replay/format.js'
 import { reasonOf } from '../replay/reason.js'
 import { argOf, isRecordable, type RecordableCall, traceCall } from './run-calls.js'
@@ -21,10 +22,17 @@ export function traceCalls(
     },
     after(served) {
       const call = traceCall(plain(served), pidOf(served.process.pid), arg, argOf(served))
-      output.line(`${atOffset(formatCall(call), served)} = ${formatAnswer(call) ?? served.ret}`)
+      const text = formatCall(call, kindOf(served.path))
+      output.line(`${atOffset(text, served)} = ${formatAnswer(call) ?? served.ret}`)
       if (served.ret < 0) explain(output, engine(), served, call)
     },
   }
+}
+
+/** What kind of file a name stands for. */
+function kindOf(name: string): FileKind {
+  if (/^(\/dev\/vfio\/devices\/|\[vfio-device\])/.test(name)) return 'device'
+  return /^\/dev\/vfio\/(noiommu-)?\d+$/.test(name) ? 'group' : 'iommu'
 }
 
 /** A transfer at an offset as the plain one, which recordings have. */

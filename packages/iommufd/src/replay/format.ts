@@ -6,6 +6,7 @@ import {
   decodeIoctl,
   errnoName,
   errnoText,
+  type FileKind,
   formatIoctl,
   MAP_ANONYMOUS,
   MAP_FIXED,
@@ -32,10 +33,13 @@ const MFD = { MFD_CLOEXEC, MFD_ALLOW_SEALING }
 const POLL = { POLLIN, POLLOUT, POLLERR, POLLHUP, POLLNVAL }
 const BYTES_SHOWN = 16
 
-/** The call with its arguments; the structs of an ioctl decoded, changed members as `before->after`. */
-export function formatCall(call: TraceCall): string {
+/**
+ * The call with its arguments; the structs of an ioctl decoded, changed members as `before->after`.
+ * @param file what an ioctl is made on, which tells commands with the same number apart
+ */
+export function formatCall(call: TraceCall, file: FileKind = 'iommu'): string {
   const process = call.pid === 1 ? '' : `[${call.pid}] `
-  return `${process}${formatArguments(call)}`
+  return `${process}${formatArguments(call, file)}`
 }
 
 /** A return value: a number, `-EINVAL (Invalid argument)`, or an address. */
@@ -77,7 +81,7 @@ export function formatEvents(events: number): string {
   return formatFlags(events, POLL, '0')
 }
 
-function formatArguments(call: TraceCall): string {
+function formatArguments(call: TraceCall, file: FileKind): string {
   switch (call.call) {
     case 'open':
       return `open(${quote(call.path)}, O_RDWR)`
@@ -102,7 +106,7 @@ function formatArguments(call: TraceCall): string {
     case 'hash':
       return `hash(${formatU64(call.addr)}, ${formatU64(call.length)})`
     case 'ioctl':
-      return formatIoctlCall(call)
+      return formatIoctlCall(call, file)
     case 'read':
     case 'write':
       return `${call.call}(${call.fd}, ${formatU64(call.addr)}, ${call.length})`
@@ -143,8 +147,8 @@ function formatFlags(value: number, names: Readonly<Record<string, number>>, non
   return parts.length === 0 ? none : parts.join('|')
 }
 
-function formatIoctlCall(call: IoctlCall): string {
+function formatIoctlCall(call: IoctlCall, file: FileKind): string {
   const { fd, cmd, argAddr, arg, out } = call
-  const changes = arg === undefined || out === undefined ? [] : changedFields(cmd, arg, out)
-  return `ioctl(${fd}, ${formatIoctl(decodeIoctl(cmd, arg, argAddr), changes)})`
+  const changes = arg === undefined || out === undefined ? [] : changedFields(cmd, arg, out, file)
+  return `ioctl(${fd}, ${formatIoctl(decodeIoctl(cmd, arg, argAddr, file), changes)})`
 }
