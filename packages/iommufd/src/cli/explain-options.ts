@@ -12,7 +12,14 @@ export function addExplainCommand(program: Command, done: (exitCode: number) => 
     .argument('<file>', 'a recording (.jsonl, .jsonl.gz)')
     .option('--json', 'print one JSON document')
     .option('--failed', 'only the calls that failed')
+    .addHelpText('after', HELP)
     .action(async (file: string, options: ExplainCommandOptions) =>
       done(await explainCommand(file, options)),
     )
 }
+
+const HELP = `
+Examples:
+  iommufd explain one.jsonl.gz                          what each call did, why each failing one failed
+  iommufd explain --failed one.jsonl.gz
+  iommufd explain --json one.jsonl.gz | jq '.calls[0]'`

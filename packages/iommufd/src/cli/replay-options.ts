@@ -21,6 +21,11 @@ export function addReplayCommand(program: Command, done: (exitCode: number) => v
 }
 
 const HELP = `
+Examples:
+  iommufd replay recordings/                            every recording below a directory
+  iommufd replay --profile ioas --fail-fast recordings/
+  iommufd replay --json one.jsonl.gz > result.json
+
 Exit code: 0 all answers agree, 1 some do not, 2 an input or the command line cannot be used.`
 
 function collect(name: string, names: readonly string[] = []): string[] {

@@ -16,6 +16,14 @@ const OPTIONS_OF_A_SERVER = [
 ]
 
 const HELP = `
+Examples:
+  iommufd run --trace -- ./vmm --machine test           each call on standard error, with the reason of each failure
+  iommufd run --trace=calls.txt -- make check           the same into a file, for all programs that make starts
+  iommufd run --record calls.jsonl -- ./vmm             for iommufd replay and iommufd explain
+  iommufd run --devices 2 -- ls /dev/vfio               groups 0 and 1, and the devices in them
+  iommufd run --as type1 --devices 1 -- ./driver        the container of vfio_iommu_type1 instead of an iommufd
+  iommufd run --kernel 6.6 --fail-nth 12 -- ./driver    an older kernel, whose 12th allocation or user copy fails
+
 Exit code: the program's own; 125 we failed, 126 it cannot be executed, 127 there is no such program.`
 
 /** Adds the command to the program. */
@@ -46,7 +54,11 @@ export function addRunCommand(program: Command, done: (exitCode: number) => void
         'type1',
       ]),
     )
-    .option('--devices <n>', 'how many VFIO groups there are, each with a device', parseDevices)
+    .option(
+      '--devices <n>',
+      'how many VFIO groups there are, each with a PCI device that copies memory',
+      parseDevices,
+    )
     .option('--fail-nth <n>', 'let the n-th fault point fail', parsePosition)
     .addOption(
       new Option('--attach <pid>', 'join the programs of another iommufd run')
