@@ -19,6 +19,10 @@ interface SyscallNumbers {
   readonly faccessat: number
   readonly faccessat2: number
   readonly getdents64: number
+  readonly mkdir: number
+  readonly mkdirat: number
+  readonly mknod: number
+  readonly mknodat: number
   readonly readlink: number
   readonly readlinkat: number
   readonly getxattr: number
@@ -98,6 +102,10 @@ const X64: Arch = {
     faccessat: 269,
     faccessat2: 439,
     getdents64: 217,
+    mkdir: 83,
+    mkdirat: 258,
+    mknod: 133,
+    mknodat: 259,
     readlink: 89,
     readlinkat: 267,
     getxattr: 191,

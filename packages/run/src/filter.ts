@@ -58,6 +58,7 @@ export function makeFilter({ audit, nr }: Arch, options: FilterOptions): Uint8Ar
   const watched = [
     ...[nr.open, nr.openat, nr.openat2, nr.stat, nr.lstat, nr.fstat, nr.newfstatat, nr.statx],
     ...[nr.access, nr.faccessat, nr.faccessat2, nr.getdents64],
+    ...[nr.mkdir, nr.mkdirat, nr.mknod, nr.mknodat],
     ...[nr.readlink, nr.readlinkat, nr.getxattr, nr.lgetxattr, nr.listxattr, nr.llistxattr],
     ...[nr.setuid, nr.setreuid, nr.setresuid],
     ...[nr.capget, nr.capset],

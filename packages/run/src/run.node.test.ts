@@ -160,13 +160,17 @@ describe.skipIf(why !== '')(`a program under run${why}`, () => {
       'd = os.open("/dev/vfio/", os.O_RDONLY | os.O_DIRECTORY)',
       'print(stat.S_ISDIR(os.fstat(d).st_mode), os.path.isdir("/dev/vfio"), os.access("/dev/vfio", os.W_OK))',
       'print(sorted(os.listdir("/dev/vfio")), len(os.listdir(d)), os.open("counter", 2, dir_fd=d) > d)',
+      'for make in (os.mkdir, os.mknod):',
+      '  for path in ("/dev/vfio", "/dev/vfio/counter"):',
+      '    try: make(path)',
+      '    except FileExistsError: print("exists")',
       'for path, flags in (("/dev/vfio", os.O_RDWR), ("/dev/vfio/counter", os.O_DIRECTORY), ("/dev/vfio/none", 0)):',
       '  try: os.open(path, flags)',
       '  except OSError as e: print(errno.errorcode[e.errno])',
     ]
     const { stdout, stderr } = runs(python(program.join('\n')))
     expect([stdout, stderr]).toEqual([
-      "True True False\n['counter', 'ruler'] 2 True\nEISDIR\nENOTDIR\nENOENT\n",
+      "True True False\n['counter', 'ruler'] 2 True\nexists\nexists\nexists\nexists\nEISDIR\nENOTDIR\nENOENT\n",
       '',
     ])
     expect(runs(['sh', '-c', 'echo /dev/vfio/*; ls /dev/vfio'])).toMatchObject({

@@ -8,6 +8,7 @@
 
 import type { FileOperations } from '@iommufd/host'
 import {
+  EEXIST,
   EINVAL,
   ENODATA,
   IOMMU_FAULT_QUEUE_ALLOC,
@@ -176,6 +177,12 @@ export class Server {
       case nr.faccessat:
       case nr.faccessat2:
         return paths.access(listener.argLo(0), 1)
+      case nr.mkdir:
+      case nr.mknod:
+        return paths.answer(AT_FDCWD, 0, -EEXIST)
+      case nr.mkdirat:
+      case nr.mknodat:
+        return paths.answer(listener.argLo(0), 1, -EEXIST)
       case nr.readlink:
         return paths.answer(AT_FDCWD, 0, -EINVAL)
       case nr.readlinkat:
