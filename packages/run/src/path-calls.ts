@@ -106,7 +106,7 @@ export class PathCalls {
     listener.answer((listener.argLo(pathIndex + 1) & refused) === 0 ? 0 : -EACCES)
   }
 
-  /** What has the same answer for all of ours: they are no links, and have no extended attributes. */
+  /** What has the same answer for all of ours: they are there, are no links, and have no extended attributes. */
   answer(dirfd: number, pathIndex: number, answer: number): undefined {
     const { listener } = this.#caller
     const path = this.#path(dirfd, pathIndex, false)
