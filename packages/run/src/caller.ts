@@ -17,7 +17,7 @@ import type { CallContext } from './live-memory.js'
 import type { LiveMm } from './live-mm.js'
 import type { LiveProcess } from './live-process.js'
 import type { CallObserver, ServedCall } from './served-call.js'
-import { freeFdFrom, readStatus, tgidOf } from './threads.js'
+import { descriptorsOf, freeFdFrom, readStatus, tgidOf } from './threads.js'
 
 export const O_CLOEXEC = 0o2000000
 const O_NONBLOCK = 0o4000
@@ -101,7 +101,7 @@ export class Caller {
 
   /** Answers the call, also where the thread is held. What it has made readable is so when the program goes on. */
   reply(ret: number): void {
-    this.host.files.wake()
+    this.host.files.wake((inode) => this.#takeInode(inode))
     this.#injector?.finish(ret)
     this.#injector = undefined
     if (this.#listener.pending) this.#listener.answer(ret)
@@ -144,6 +144,13 @@ export class Caller {
     const ours = syscall(nr.pidfdGetfd, pidfd, fd, 0)
     close(pidfd)
     return ours
+  }
+
+  /** As takeFd, for a socket that the caller has under some number. */
+  #takeInode(inode: number): number {
+    const { tid } = this.#listener
+    const fd = descriptorsOf(tid).find((fd) => this.host.files.inodeOf(tid, fd) === inode)
+    return fd === undefined ? -1 : this.takeFd(this.host.processOf(tid)?.pid ?? tid, fd)
   }
 
   #over(): void {

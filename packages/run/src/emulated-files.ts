@@ -91,16 +91,20 @@ export class EmulatedFiles {
     else this.#queues.set(inode, bound)
   }
 
-  /** Wakes whoever polls a queue that has become readable. */
-  wake(): void {
-    for (const entry of this.#queues.values()) {
+  /**
+   * Wakes whoever polls a queue that has become readable; of one that has been emptied, the descriptor is readable no more.
+   * @param take brings a descriptor of the program here, for a moment, by its inode; -1 when the program has none
+   */
+  wake(take: (inode: number) => number): void {
+    for (const [inode, entry] of this.#queues) {
       const events = entry.file?.ops.poll?.(POLLIN) ?? 0
-      if (!entry.isReadable && (events & POLLIN) !== 0) makeReadable(entry)
+      if ((events & POLLIN) === 0) this.settle(inode, () => take(inode))
+      else if (!entry.isReadable) makeReadable(entry)
     }
   }
 
   /**
-   * A queue has been read: when it is empty now, its descriptor is not readable any more.
+   * A queue may have been emptied: then its descriptor is not readable any more.
    * @param take brings the program's descriptor here, for a moment
    */
   settle(inode: number, take: () => number): void {

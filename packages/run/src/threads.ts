@@ -16,9 +16,18 @@ export function textFile(text: string): number {
   return fd
 }
 
+/** The descriptors of a thread's process; none when it has ended. */
+export function descriptorsOf(tid: number): number[] {
+  try {
+    return readdirSync(`/proc/${tid}/fd`).map(Number)
+  } catch {
+    return []
+  }
+}
+
 /** The lowest descriptor from `first` on that a thread's process does not use. */
 export function freeFdFrom(tid: number, first: number): number {
-  const used = new Set(readdirSync(`/proc/${tid}/fd`).map(Number))
+  const used = new Set(descriptorsOf(tid))
   let fd = first
   while (used.has(fd)) fd++
   return fd

@@ -21,7 +21,7 @@ struct pgfault {
 struct response { uint32_t cookie, code; };
 
 static int fd, faults;
-static uint32_t device;
+static uint32_t device, handle, ioas;
 
 static uint32_t test_op(uint32_t op, uint32_t id, const uint32_t *words, unsigned count) {
   struct test_cmd cmd = {.size = sizeof(cmd), .op = op, .id = id};
@@ -39,8 +39,8 @@ static void trigger(uint32_t grpid) {
 /* A device with a table whose faults are queued. */
 static void setup(void) {
   fd = iommu_open();
-  uint32_t ioas = new_ioas(fd);
-  uint32_t handle = test_op(MOCK_DOMAIN, ioas, &ioas, 0);
+  ioas = new_ioas(fd);
+  handle = test_op(MOCK_DOMAIN, ioas, &ioas, 0);
   struct fault_alloc queue = {.size = sizeof(queue)};
   CHECK(ioctl(fd, FAULT_QUEUE_ALLOC, &queue) == 0);
   faults = (int)queue.out_fault_fd;
@@ -85,6 +85,11 @@ int main(void) {
   CHECK(ready(POLLIN, 5000) == POLLIN);
   pthread_join(thread, 0);
   answer(77);
+  /* A fault that is dropped with its table can be read no more. */
+  trigger(78);
+  CHECK(ready(POLLIN | POLLOUT, 0) == (POLLIN | POLLOUT));
+  test_op(REPLACE, handle, &ioas, 1);
+  CHECK(ready(POLLIN | POLLOUT, 0) == POLLOUT);
   puts("faults");
   return 0;
 }
