@@ -95,6 +95,18 @@ describe.skipIf(why !== '')(`a program under run${why}`, () => {
     expect(runs(['sh', '-c', 'kill -XFSZ $$'])).toMatchObject({ signal: 'SIGXFSZ' })
   })
 
+  test.skipIf(!hasPython)('a thread that executes a program leaves it a device that works', () => {
+    const program = [
+      'import threading',
+      'count(1)',
+      'new = "import os, fcntl, array; f = os.open(\\"/dev/vfio/counter\\", 2); a = array.array(\\"i\\", [41]); fcntl.ioctl(f, 0x3b01, a); print(a[0])"',
+      'threading.Thread(target=lambda: os.execvp("python3", ["python3", "-c", new])).start()',
+      'time.sleep(20)',
+    ]
+    const { status, stdout, stderr } = runs(python(program.join('\n')))
+    expect([status, stdout, stderr]).toEqual([0, '42\n', ''])
+  })
+
   test.skipIf(!hasPython)('F1: symbolic links lead to devices, and are links themselves', () => {
     const program = [
       'import tempfile, stat, errno',
