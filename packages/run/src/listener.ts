@@ -11,6 +11,8 @@ const RECV = 0xc0502100
 const SEND = 0xc0182101
 const ID_VALID = 0x40082102
 const ADDFD = 0x40182103
+const SET_FLAGS = 0x40082104
+const FD_SYNC_WAKE_UP = 1
 const RESPONSE_CONTINUE = 1
 const ADDFD_SETFD = 1
 
@@ -29,6 +31,8 @@ export class Listener {
 
   constructor(fd: number) {
     this.fd = fd
+    // Caller and server take turns, so they are best on one processor. From Linux 6.6 on; without it all is slower.
+    ioctl(fd, SET_FLAGS, FD_SYNC_WAKE_UP)
   }
 
   /** Receives one call: 0, or -errno (-ENOENT: the caller was interrupted before). */
