@@ -205,7 +205,9 @@ function needsHugePages({ case: name, reason }, source) {
 function reasonOf(one, source) {
   if (needsHugePages(one, source)) return 'needs huge pages (MAP_HUGETLB)'
   const isDmaBuf = one.result === 'fail' && /\.dmabuf_(simple|revoke)$/.test(one.case)
-  return isDmaBuf ? 'fails on Linux 7.3.4 too: DMABUF_GET does not tell the descriptor' : one.reason
+  return isDmaBuf
+    ? 'needs the descriptor that DMABUF_GET does not tell, nor does it on Linux 7.3.4'
+    : one.reason
 }
 
 /** @param {string} program @param {string} name @param {string} source */

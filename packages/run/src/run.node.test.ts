@@ -160,9 +160,10 @@ describe.skipIf(why !== '')(`a program under run${why}`, () => {
       'for p in ("/dev/vfio/counter", "/dev//vfio/./counter", "vfio/counter"):',
       '  print(stat.S_ISCHR(os.stat(p).st_mode), os.access(p, os.R_OK | os.W_OK), os.open(p, 2) > 2)',
       'print(stat.S_ISCHR(os.fstat(f).st_mode), os.path.exists("/dev/vfio/counter2"))',
+      'print(os.path.samefile("/dev/vfio/counter", "/dev/vfio/ruler"))',
     ]
     expect(runs(python(program.join('\n'))).stdout).toBe(
-      `${'True True True\n'.repeat(3)}True False\n`,
+      `${'True True True\n'.repeat(3)}True False\nFalse\n`,
     )
   })
 

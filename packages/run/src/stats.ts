@@ -37,15 +37,23 @@ export interface Stats {
 }
 
 function nodeOf(path: string, isFolder: boolean): Node {
-  if (isFolder) return { mode: S_IFDIR_0755, major: 0, minor: 0, ino: 500 + path.length }
-  if (path === '/dev/iommu') return device(0o660, MISC_MAJOR, IOMMU_MINOR)
+  const ino = inodeOf(path)
+  if (isFolder) return { mode: S_IFDIR_0755, major: 0, minor: 0, ino }
+  if (path === '/dev/iommu') return device(ino, 0o660, MISC_MAJOR, IOMMU_MINOR)
   const [, isDevice, number] = /\/(vfio)?(\d+)$/.exec(path) ?? []
-  if (number === undefined) return device(0o666, MISC_MAJOR, VFIO_MINOR)
-  return device(0o600, isDevice === undefined ? GROUP_MAJOR : DEVICE_MAJOR, Number(number))
+  if (number === undefined) return device(ino, 0o666, MISC_MAJOR, VFIO_MINOR)
+  return device(ino, 0o600, isDevice === undefined ? GROUP_MAJOR : DEVICE_MAJOR, Number(number))
 }
 
-function device(permissions: number, major: number, minor: number): Node {
-  return { mode: S_IFCHR | permissions, major, minor, ino: major * 1000 + minor }
+function device(ino: number, permissions: number, major: number, minor: number): Node {
+  return { mode: S_IFCHR | permissions, major, minor, ino }
+}
+
+/** A number for a path, above those of the machine's own /dev: FNV-1a, with the highest bit set. */
+function inodeOf(path: string): number {
+  let hash = 0x811c9dc5
+  for (let i = 0; i < path.length; i++) hash = Math.imul(hash ^ path.charCodeAt(i), 0x01000193)
+  return (hash | 0x80000000) >>> 0
 }
 
 export function deviceStat({ stat }: Arch): Stats {
